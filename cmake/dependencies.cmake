@@ -1,0 +1,11 @@
+# Every library but libtorch, as imported targets. Debian 12 has all of them; scripts/setup installs them.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(archive REQUIRED IMPORTED_TARGET libarchive)
+pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+pkg_check_modules(png REQUIRED IMPORTED_TARGET libpng)
+pkg_check_modules(webp REQUIRED IMPORTED_TARGET libwebp)
+find_package(JPEG REQUIRED)
+find_package(TBB REQUIRED)
+find_package(Boost 1.81 EXACT REQUIRED COMPONENTS program_options json)

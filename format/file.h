@@ -1,0 +1,65 @@
+// The one seam through which every file of the project is read and written, so that tests can put a FaultyFileSystem
+// (tests/support) in its place and break any operation.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace imgpack {
+
+// A file open for reading at any offset. Thread-safe: reads carry their offset. Throws Error(kIo).
+class RandomAccessFile {
+ public:
+  virtual ~RandomAccessFile() = default;
+  // Fills `out` from `offset`; returns the bytes read, less than asked only at the end of the file.
+  virtual size_t read_at(uint64_t offset, std::span<std::byte> out) const = 0;
+  virtual uint64_t size() const = 0;  // Bytes, as they were when the file was opened.
+  virtual const std::filesystem::path& path() const = 0;
+};
+
+// A file being written from its start to its end. Not thread-safe. Throws Error(kIo).
+class WritableFile {
+ public:
+  virtual ~WritableFile() = default;  // Closes; never syncs, never publishes.
+  virtual void append(std::span<const std::byte> bytes) = 0;
+  virtual void sync() = 0;   // The bytes are on the disk when this returns.
+  virtual void close() = 0;  // REQUIRES: last call. Reports what the destructor could not.
+};
+
+struct DirectoryEntry {
+  std::string name;
+  bool is_directory = false;
+  uint64_t bytes = 0;  // Of a regular file.
+};
+
+// Thread-safe. Every call throws Error(kIo) that names the path and the operating system's reason.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  virtual std::unique_ptr<RandomAccessFile> open(const std::filesystem::path& path) = 0;
+  virtual std::unique_ptr<WritableFile> create(const std::filesystem::path& path) = 0;  // Truncates what is there.
+  virtual void rename(const std::filesystem::path& from, const std::filesystem::path& to) = 0;  // Replaces `to`.
+  virtual void remove(const std::filesystem::path& path) = 0;                                   // Absent is no error.
+  virtual void make_directories(const std::filesystem::path& path) = 0;
+  virtual void sync_directory(const std::filesystem::path& path) = 0;
+  virtual bool exists(const std::filesystem::path& path) = 0;
+  virtual std::vector<DirectoryEntry> list(const std::filesystem::path& path) = 0;  // Sorted by name.
+  virtual uint64_t free_bytes(const std::filesystem::path& path) = 0;  // Of the disk that holds an existing path.
+};
+
+FileSystem& posix_file_system();
+
+// Reads a whole small file. Throws Error(kCorruption) if it is larger than `limit_bytes`.
+std::string read_text(FileSystem& fs, const std::filesystem::path& path, uint64_t limit_bytes);
+
+// Publishes `bytes` under `path` so that a crash leaves the old file or the new one: temporary file, sync, rename,
+// directory sync.
+void publish(FileSystem& fs, const std::filesystem::path& path, std::string_view bytes);
+
+}  // namespace imgpack
