@@ -59,8 +59,8 @@ class LoadedBlock {
 };
 
 struct BlockReaderOptions {
-  uint32_t threads = 4;     // Reads in flight.
-  size_t keep_bytes = 0;    // Memory of finished blocks to keep for the next ones.
+  uint32_t threads = 4;      // Reads in flight.
+  size_t keep_bytes = 0;     // Memory of finished blocks to keep for the next ones.
   uint32_t open_files = 64;  // At most.
 };
 
