@@ -29,8 +29,9 @@ std::string joined_lines(const std::vector<std::string>& lines) {
 }
 
 // Shards hold the source's bytes, headers and an index, where images are kept as they are.
-bool keeps_bytes(const NormaliseOptions& options) {
-  return options.resize_short == 0 && options.resize_max == 0 && !options.reencode;
+bool keeps_bytes(const PackOptions& options) {
+  const NormaliseOptions& image = options.normalise;
+  return image.resize_short == 0 && image.resize_max == 0 && !image.reencode && options.reencode_probability <= 0;
 }
 uint64_t expected_bytes(uint64_t source_bytes) {
   return source_bytes + source_bytes / 32;
@@ -173,7 +174,7 @@ class Build {
 
   // Before anything is written: does what is left to do fit?
   void check_space() const {
-    if (!keeps_bytes(options_.pack.normalise)) return;
+    if (!keeps_bytes(options_.pack)) return;
     uint64_t needed = expected_bytes(plan_.source_bytes());
     for (const FinishedShard& shard : state_.finished) needed -= std::min(needed, shard.summary.bytes);
     const uint64_t free = fs_.free_bytes(out_);

@@ -138,9 +138,10 @@ int32_t coverage(const Scene& scene, Texture texture, int32_t x, int32_t y) {
   const int64_t c = cosine(scene.turn), s = sine(scene.turn);
   for (int32_t i = 0; i < 4; ++i) {
     const int32_t dx = x * 16 + 4 + (i & 1) * 8 - scene.centre_x, dy = y * 16 + 4 + (i >> 1) * 8 - scene.centre_y;
-    // A bumpy outline: the radius varies by a quarter with the direction.
+    // A bumpy outline: the radius varies by a quarter with the direction; noise along a circle closes on itself.
     const int32_t direction = angle_of(dx, dy);
-    const int64_t reach = int64_t{scene.radius} * (192 + smooth_noise(scene.edge, direction, 0, kTurn / 8) / 2) / 256;
+    const int32_t bump = smooth_noise(scene.edge, cosine(direction) / 64, sine(direction) / 64, 48);
+    const int64_t reach = int64_t{scene.radius} * (192 + bump / 2) / 256;
     if (int64_t{dx} * dx + int64_t{dy} * dy > reach * reach) continue;
     ++inside;
     const auto u = static_cast<int32_t>((dx * c + dy * s) / kOne * kPeriod / scene.period);
