@@ -1,6 +1,5 @@
 #include "format/ingest/builder.h"
 
-#include <tbb/info.h>
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
@@ -198,8 +197,8 @@ class Build {
     for (uint32_t number = 0; number < plan.shards(); ++number) {
       if (state_.find(plan.name, number) == nullptr) todo.push_back(number);
     }
-    const PackJob job{fs_,  reader_,  source_.scan.splits[s], source_.splits[s], plan, options_.pack, plan_.plan_id,
-                      out_, threads()};
+    const PackJob job{fs_,  reader_,       source_.scan.splits[s], source_.splits[s],
+                      plan, options_.pack, plan_.plan_id,          out_};
     PackCallbacks callbacks;
     callbacks.on_shard = [&](const FinishedShard& shard) {
       state_.finished.push_back(shard);
@@ -228,10 +227,6 @@ class Build {
       throw Error(ErrorKind::kInvalidInput, "no image of " + plan.name + " could be packed: see the reasons above",
                   source_.scan.root);
     }
-  }
-
-  uint32_t threads() const {
-    return options_.threads > 0 ? options_.threads : static_cast<uint32_t>(tbb::info::default_concurrency());
   }
 
   // Read back from what lies on the disk, whichever run wrote it.

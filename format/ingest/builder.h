@@ -19,7 +19,6 @@ namespace imgpack::ingest {
 
 struct BuildOptions {
   PackOptions pack;
-  uint32_t threads = 0;         // 0: all. No say in the bytes.
   bool fresh = false;           // Remove what an earlier build of ours left in the output folder.
   uint64_t max_skipped = 1000;  // More images than this that cannot be packed end the build.
   std::string created_by;       // `imgpack 0.1.0`

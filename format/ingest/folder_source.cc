@@ -1,7 +1,6 @@
 #include "format/ingest/folder_source.h"
 
 #include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <map>
@@ -247,7 +246,7 @@ class FolderReader : public ImageReader {
 
 }  // namespace
 
-SourceScan scan_folder(FileSystem& fs, const path& given, const ScanOptions& options) {
+SourceScan scan_folder(FileSystem& fs, const path& given) {
   if (!fs.exists(given)) throw Error(ErrorKind::kIo, "no such folder", given);
   // Without a trailing slash, so that file names and parents are what they seem.
   path folder = fs_path::absolute(given).lexically_normal();
@@ -264,17 +263,14 @@ SourceScan scan_folder(FileSystem& fs, const path& given, const ScanOptions& opt
     scan.label_folders = {layout.root};
   }
   if (layout.folder != folder && folder != layout.root) scan.label_folders.push_back(folder);
-  tbb::task_arena arena(options.threads == 0 ? tbb::task_arena::automatic : static_cast<int>(options.threads));
-  arena.execute([&] {
-    for (const auto& [name, split_folder] : split_folders(fs, layout, scan)) {
-      SourceSplit split;
-      split.name = name;
-      split.folder = split_folder.lexically_relative(layout.root).generic_string();
-      if (split.folder == ".") split.folder.clear();
-      scan_split(fs, split_folder, split, scan);
-      if (!split.images.empty()) scan.splits.push_back(std::move(split));
-    }
-  });
+  for (const auto& [name, split_folder] : split_folders(fs, layout, scan)) {
+    SourceSplit split;
+    split.name = name;
+    split.folder = split_folder.lexically_relative(layout.root).generic_string();
+    if (split.folder == ".") split.folder.clear();
+    scan_split(fs, split_folder, split, scan);
+    if (!split.images.empty()) scan.splits.push_back(std::move(split));
+  }
   if (scan.splits.empty()) {
     throw Error(ErrorKind::kInvalidInput,
                 "no image found: expected ILSVRC/Data/CLS-LOC, train/ and val/, or class folders with images", folder);

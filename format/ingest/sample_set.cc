@@ -1,7 +1,6 @@
 #include "format/ingest/sample_set.h"
 
 #include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <atomic>
@@ -246,13 +245,10 @@ SampleReport write_sample_set(FileSystem& fs, const path& out, const SampleOptio
   for (uint32_t i = 0; i < options.classes; ++i)
     fs.make_directories(partial / "ILSVRC/Data/CLS-LOC/train" / wnid_of(i));
   std::atomic<uint64_t> bytes{0};
-  tbb::task_arena arena(options.threads == 0 ? tbb::task_arena::automatic : static_cast<int>(options.threads));
-  arena.execute([&] {
-    tbb::parallel_for(size_t{0}, samples.size(), [&](size_t i) {
-      const auto image = draw_and_encode(samples[i], options);
-      write_file(fs, partial / "ILSVRC/Data/CLS-LOC" / samples[i].folder / (samples[i].stem + ".JPEG"), image);
-      bytes += image.size();
-    });
+  tbb::parallel_for(size_t{0}, samples.size(), [&](size_t i) {
+    const auto image = draw_and_encode(samples[i], options);
+    write_file(fs, partial / "ILSVRC/Data/CLS-LOC" / samples[i].folder / (samples[i].stem + ".JPEG"), image);
+    bytes += image.size();
   });
   SampleReport report{false, samples.size(), bytes, {}};
   constexpr const char* damages[] = {"", "cut off", "text", "empty"};

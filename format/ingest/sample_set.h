@@ -24,7 +24,6 @@ struct SampleOptions {
   uint64_t seed = 0;
   bool odd = true;       // One training image of each odd kind: see odd_images.
   uint32_t damaged = 0;  // Training images that cannot be packed, of up to 3 kinds: cut off, text, empty.
-  uint32_t threads = 0;  // 0: all. No say in the bytes.
 };
 
 struct SampleReport {

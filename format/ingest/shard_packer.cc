@@ -1,7 +1,6 @@
 #include "format/ingest/shard_packer.h"
 
 #include <tbb/parallel_pipeline.h>
-#include <tbb/task_arena.h>
 
 #include <future>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "format/ingest/decode_cost.h"
 #include "format/ingest/image_name.h"
 #include "format/ingest/memory_budget.h"
+#include "format/ingest/thread_limit.h"
 #include "format/record.h"
 
 namespace imgpack::ingest {
@@ -36,8 +36,8 @@ class Packer {
   Packer(const PackJob& job, const PackCallbacks& callbacks)
       : job_(job),
         callbacks_(callbacks),
-        in_flight_(64 * kMiB * (1 + job.threads)),
-        decoding_(256 * kMiB + 64 * kMiB * job.threads) {}
+        in_flight_(64 * kMiB * (1 + threads_)),
+        decoding_(256 * kMiB + 64 * kMiB * threads_) {}
 
   void run(const std::vector<uint32_t>& numbers, const std::atomic<bool>& stop) {
     size_t at = 0;
@@ -57,18 +57,15 @@ class Packer {
       item->in_flight = in_flight_.acquire(item->source_bytes);
       return item;
     };
-    tbb::task_arena arena(static_cast<int>(job_.threads));
-    arena.execute([&] {
-      tbb::parallel_pipeline(8 + 4 * job_.threads,
-                             tbb::make_filter<void, ItemPtr>(tbb::filter_mode::serial_in_order, next) &
-                                 tbb::make_filter<ItemPtr, ItemPtr>(tbb::filter_mode::parallel,
-                                                                    [this](ItemPtr item) {
-                                                                      prepare(*item);
-                                                                      return item;
-                                                                    }) &
-                                 tbb::make_filter<ItemPtr, void>(tbb::filter_mode::serial_in_order,
-                                                                 [&](const ItemPtr& item) { commit(*item, numbers); }));
-    });
+    tbb::parallel_pipeline(8 + 4 * threads_,
+                           tbb::make_filter<void, ItemPtr>(tbb::filter_mode::serial_in_order, next) &
+                               tbb::make_filter<ItemPtr, ItemPtr>(tbb::filter_mode::parallel,
+                                                                  [this](ItemPtr item) {
+                                                                    prepare(*item);
+                                                                    return item;
+                                                                  }) &
+                               tbb::make_filter<ItemPtr, void>(tbb::filter_mode::serial_in_order,
+                                                               [&](const ItemPtr& item) { commit(*item, numbers); }));
     if (stop.load()) {
       writer_.reset();
       collect_published();
@@ -172,6 +169,7 @@ class Packer {
 
   const PackJob& job_;
   const PackCallbacks& callbacks_;
+  const uint32_t threads_ = threads_in_use();
   MemoryBudget in_flight_;         // Of source bytes between reading and writing.
   mutable MemoryBudget decoding_;  // Of pixels, held only while an image is decoded.
   std::unique_ptr<ShardWriter> writer_;

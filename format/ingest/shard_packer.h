@@ -26,7 +26,6 @@ struct PackJob {
   const PackOptions& options;
   uint64_t plan_id = 0;
   std::filesystem::path out;
-  uint32_t threads = 1;
 };
 
 struct PackCallbacks {

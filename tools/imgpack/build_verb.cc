@@ -4,6 +4,7 @@
 #include "format/error.h"
 #include "format/ingest/builder.h"
 #include "format/ingest/folder_source.h"
+#include "format/ingest/thread_limit.h"
 #include "format/strict_json.h"
 #include "tools/cli/console.h"
 #include "tools/cli/progress.h"
@@ -117,6 +118,7 @@ void print_text(const PackCommand& command, const ingest::BuildResult& result) {
 int run_build(const cli::Arguments& arguments) {
   PackCommand command = read_pack_command(arguments);
   command.build.fresh = arguments.has("fresh");
+  const ingest::ThreadLimit threads(command.threads);
   const ingest::LabeledSource source = look_at_source(command);
   cli::throw_if_stopped("nothing was written");
   const auto reader = ingest::make_folder_reader(posix_file_system(), source.scan.root);

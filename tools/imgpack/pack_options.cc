@@ -209,7 +209,7 @@ PackCommand read_pack_command(const cli::Arguments& arguments) {
   for (const std::string& text : arguments.all("shards")) read_shard_count(text, pack);
   pack.normalise = read_normalise(arguments);
   pack.reencode_probability = arguments.real("reencode-probability", 0, 1);
-  command.build.threads = static_cast<uint32_t>(arguments.number("threads", 0, 1024));
+  command.threads = static_cast<uint32_t>(arguments.number("threads", 0, 1024));
   command.build.max_skipped = arguments.number("max-skipped");
   command.build.created_by = std::string("imgpack ") + IMGPACK_VERSION;
   command.accept_skipped = arguments.has("accept-skipped");

@@ -16,6 +16,7 @@ struct PackCommand {
   std::filesystem::path out;
   ingest::LabelOptions labels;
   ingest::BuildOptions build;
+  uint32_t threads = 0;  // 0: all.
   bool accept_skipped = false;
   bool accept_missing = false;
   bool quiet = false;

@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "format/ingest/pack_plan.h"
+#include "format/ingest/thread_limit.h"
 #include "tools/cli/units.h"
 #include "tools/imgpack/pack_options.h"
 #include "tools/imgpack/source_step.h"
@@ -11,6 +12,7 @@ namespace {
 
 int run_plan(const cli::Arguments& arguments) {
   const PackCommand command = read_pack_command(arguments);
+  const ingest::ThreadLimit threads(command.threads);
   const ingest::LabeledSource source = look_at_source(command);
   const ingest::PackPlan plan = ingest::make_plan(source, command.build.pack);
   if (command.json) {

@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "format/ingest/sample_set.h"
+#include "format/ingest/thread_limit.h"
 #include "format/strict_json.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/units.h"
@@ -20,7 +21,7 @@ int run_sample(const cli::Arguments& arguments) {
   options.seed = arguments.number("seed");
   options.odd = !arguments.has("no-odd");
   options.damaged = static_cast<uint32_t>(arguments.number("damaged", 0, UINT32_MAX));
-  options.threads = static_cast<uint32_t>(arguments.number("threads", 0, 1024));
+  const ingest::ThreadLimit threads(static_cast<uint32_t>(arguments.number("threads", 0, 1024)));
   const ingest::SampleReport report = ingest::write_sample_set(posix_file_system(), out, options);
   if (arguments.has("json")) {
     std::cout << "{\"message_type\": \"sample\", \"folder\": " << json_quote(out)

@@ -36,7 +36,7 @@ ingest::LabeledSource look_at_source(const PackCommand& command) {
   const auto say = [&](const std::string& line) {
     if (!command.quiet) console.say(line);
   };
-  auto scan = ingest::scan_folder(posix_file_system(), command.source, {command.build.threads});
+  auto scan = ingest::scan_folder(posix_file_system(), command.source);
   say("source: " + scan.description + " in " + scan.root.string());
   if (scan.ignored_files > 0) {
     std::string line = "ignored " + cli::format_count(scan.ignored_files) + " files that are no images by their names:";
