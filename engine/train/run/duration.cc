@@ -33,8 +33,8 @@ Duration parse_duration(std::string_view text) {
   const bool in_range = duration.value >= 0 && duration.value <= kMaxValue;
   const bool whole = duration.unit == Duration::Unit::kEpochs || duration.value == std::floor(duration.value);
   if (error != std::errc() || !known_unit || !in_range || !whole) {
-    throw imgpack::Error(imgpack::ErrorKind::kUsage, "expected a number with its unit, as in 16ep or 500ba, found '" +
-                                                         std::string(text) + "'");
+    throw imgpack::Error(imgpack::ErrorKind::kUsage,
+                         "expected a number with its unit, as in 16ep or 500ba, found '" + std::string(text) + "'");
   }
   return duration;
 }

@@ -3,8 +3,8 @@
 #include <boost/json/parse.hpp>
 #include <span>
 
-#include "engine/train/run/nearest_name.h"
 #include "format/error.h"
+#include "format/nearest_name.h"
 
 namespace imgtrain {
 namespace {
@@ -46,9 +46,8 @@ const Recipe& find_recipe(std::string_view name) {
     if (recipe.name == name) return recipe;
     names.push_back(recipe.name);
   }
-  throw Error(ErrorKind::kUsage, "unknown recipe '" + std::string(name) + "'; the nearest is '" +
-                                     nearest_name(name, names) + "'",
-              {}, {}, "imgtrain recipes lists them");
+  throw Error(ErrorKind::kUsage, "unknown recipe '" + std::string(name) + "'" + imgpack::did_you_mean(name, names), {},
+              {}, "imgtrain recipes lists them");
 }
 
 }  // namespace imgtrain

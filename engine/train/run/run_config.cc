@@ -8,6 +8,7 @@
 #include "engine/train/run/json_text.h"
 #include "engine/train/run/run_config_fields.h"
 #include "format/error.h"
+#include "format/nearest_name.h"
 
 namespace imgtrain {
 namespace {
@@ -24,14 +25,16 @@ void apply(const ConfigLayer& layer, ResolvedConfig& resolved) {
   for (const auto& [key, value] : layer.values) {
     const Field* field = find_field(key);
     if (field == nullptr || field->name != key) {
-      throw Error(ErrorKind::kUsage, "unknown option '" + std::string(key) + "' in " + layer.origin +
-                                         "; the nearest is '" + nearest_field(key) + "'",
-                  {}, {}, kListHint);
+      throw Error(
+          ErrorKind::kUsage,
+          "unknown option '" + std::string(key) + "' in " + layer.origin + imgpack::did_you_mean(key, field_names()),
+          {}, {}, kListHint);
     }
     try {
       field->set(resolved.values, value);
     } catch (const Error& error) {
-      throw Error(ErrorKind::kUsage, std::string(key) + " (" + layer.origin + "): " + error.message(), {}, {}, kListHint);
+      throw Error(ErrorKind::kUsage, std::string(key) + " (" + layer.origin + "): " + error.message(), {}, {},
+                  kListHint);
     }
     resolved.origin[std::string(key)] = layer.origin;
   }
@@ -62,7 +65,8 @@ void check(const RunConfig& c) {
   require(c.evaluate_every.unit == Duration::Unit::kEpochs && c.evaluate_every.value >= 1 &&
               c.evaluate_every.value == std::floor(c.evaluate_every.value),
           "evaluate_every: expected whole epochs, found " + to_text(c.evaluate_every));
-  require(c.checkpoint_every.value > 0, "checkpoint_every: expected more than nothing, found " + to_text(c.checkpoint_every));
+  require(c.checkpoint_every.value > 0,
+          "checkpoint_every: expected more than nothing, found " + to_text(c.checkpoint_every));
 }
 
 std::string value_text(const json::value& value) {
@@ -105,7 +109,8 @@ std::vector<std::string> differences(const RunConfig& before, const RunConfig& n
     if (field.role != FieldRole::kResult) continue;
     const json::value old_value = field.get(before), new_value = field.get(now);
     if (old_value != new_value)
-      list.push_back(std::string(field.name) + ": " + value_text(old_value) + " before, " + value_text(new_value) + " now");
+      list.push_back(std::string(field.name) + ": " + value_text(old_value) + " before, " + value_text(new_value) +
+                     " now");
   }
   return list;
 }
@@ -138,8 +143,12 @@ std::string run_config_schema() {
     json::object property;
     property["description"] = field.help;
     switch (field.kind) {
-      case FieldKind::kText: property["type"] = "string"; break;
-      case FieldKind::kBool: property["type"] = "boolean"; break;
+      case FieldKind::kText:
+        property["type"] = "string";
+        break;
+      case FieldKind::kBool:
+        property["type"] = "boolean";
+        break;
       case FieldKind::kChoice: {
         property["type"] = "string";
         json::array names;
@@ -184,52 +193,6 @@ std::string run_config_schema() {
       {"properties", std::move(properties)},
   };
   return pretty_json(schema);
-}
-
-std::string run_config_help() {
-  constexpr size_t kHelpColumn = 34, kWidth = 110;
-  std::string out;
-  std::string_view group;
-  const RunConfig defaults;
-  for (const Field& field : run_config_fields()) {
-    if (field.group != group) {
-      group = field.group;
-      out += "\n" + std::string(group) + ":\n";
-    }
-    std::string line = "  " + flag_of(field);
-    switch (field.kind) {
-      case FieldKind::kBool: line += "[=false]"; break;
-      case FieldKind::kText: line += " TEXT"; break;
-      case FieldKind::kChoice: line += " NAME"; break;
-      case FieldKind::kInteger:
-      case FieldKind::kReal: line += " N"; break;
-      case FieldKind::kDuration: line += " LENGTH"; break;
-      case FieldKind::kDurations: line += " LENGTHS"; break;
-    }
-    std::string help(field.help);
-    if (field.kind == FieldKind::kChoice) {
-      help += ":";
-      for (const std::string_view name : field.choices) help += " " + std::string(name);
-    }
-    const std::string value = value_text(field.get(defaults));
-    if (!value.empty() && value != "[]") help += " [" + value + "]";
-    if (line.size() + 2 > kHelpColumn) {
-      out += line + "\n";
-      line.clear();
-    }
-    line.resize(kHelpColumn, ' ');
-    for (size_t begin = 0; begin < help.size();) {
-      size_t end = help.size();
-      if (end - begin > kWidth - kHelpColumn) {
-        const size_t space = help.rfind(' ', begin + kWidth - kHelpColumn);
-        if (space != std::string::npos && space > begin) end = space;
-      }
-      out += line + help.substr(begin, end - begin) + "\n";
-      line.assign(kHelpColumn, ' ');
-      begin = end + 1;
-    }
-  }
-  return out;
 }
 
 }  // namespace imgtrain

@@ -144,7 +144,4 @@ std::string describe(const ResolvedConfig& config);
 // schemas/run_config.schema.json.
 std::string run_config_schema();
 
-// The options part of `imgtrain --help`.
-std::string run_config_help();
-
 }  // namespace imgtrain

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "engine/train/run/json_text.h"
-#include "engine/train/run/nearest_name.h"
 #include "format/error.h"
+#include "format/nearest_name.h"
 
 namespace imgtrain {
 namespace {
@@ -64,8 +64,7 @@ Field integer(std::string_view name, FieldRole role, int64_t RunConfig::*member,
   Field field{name, {}, help, role, FieldKind::kInteger, {}, static_cast<double>(minimum), static_cast<double>(maximum),
               {},   {}};
   field.set = [=](RunConfig& config, const json::value& value) {
-    const std::string expected =
-        "a whole number from " + std::to_string(minimum) + " to " + std::to_string(maximum);
+    const std::string expected = "a whole number from " + std::to_string(minimum) + " to " + std::to_string(maximum);
     const double number = number_of(value, expected);
     // Written so that NaN fails.
     if (!(number >= static_cast<double>(minimum) && number <= static_cast<double>(maximum)) ||
@@ -137,7 +136,7 @@ Field choice(std::string_view name, FieldRole role, T RunConfig::*member, NamedV
       }
     }
     throw Error(ErrorKind::kUsage,
-                "expected " + expected + ", found '" + wanted + "' (nearest: " + nearest_name(wanted, names) + ")");
+                "expected " + expected + ", found '" + wanted + "'" + imgpack::did_you_mean(wanted, names));
   };
   field.get = [=](const RunConfig& config) {
     for (const auto& [value_name, value] : values)
@@ -151,7 +150,8 @@ using C = RunConfig;
 
 std::vector<Field> data_fields() {
   return {
-      text("shards", kMachine, &C::shards, "Dataset folder that imgpack built (its identity is compared, not its path)"),
+      text("shards", kMachine, &C::shards,
+           "Dataset folder that imgpack built (its identity is compared, not its path)"),
       text("out", kMachine, &C::out, "Run folder; default runs/RECIPE. The same command again resumes what is there"),
       text("train_split", kResult, &C::train_split, "Split to train on"),
       text("val_split", kResult, &C::val_split, "Split to evaluate on"),
@@ -216,18 +216,22 @@ std::vector<Field> schedule_fields() {
                             {"step", ScheduleKind::kStep}},
                            "How the learning rate goes with the samples seen; all but onecycle begin with the warm-up"),
       duration("warmup", kResult, &C::warmup, "Length of the linear warm-up"),
-      real("warmup_start", kResult, &C::warmup_start, 0, 1, "Learning rate at the start of the warm-up, as a share of lr"),
+      real("warmup_start", kResult, &C::warmup_start, 0, 1,
+           "Learning rate at the start of the warm-up, as a share of lr"),
       flag("decay_from_start", kResult, &C::decay_from_start,
            "Count cosine, linear and poly decay from the start of training, the warm-up only covering it (timm)"),
-      real("lr_final", kResult, &C::lr_final, 0, 1, "Learning rate at the end of cosine, linear and poly, as a share of lr"),
+      real("lr_final", kResult, &C::lr_final, 0, 1,
+           "Learning rate at the end of cosine, linear and poly, as a share of lr"),
       real("poly_power", kResult, &C::poly_power, 0.1, 10, "Exponent of poly"),
-      durations("step_at", kResult, &C::step_at, "Where step multiplies the learning rate by step_factor: 30ep,60ep,80ep"),
+      durations("step_at", kResult, &C::step_at,
+                "Where step multiplies the learning rate by step_factor: 30ep,60ep,80ep"),
       real("step_factor", kResult, &C::step_factor, 0, 1, "Factor of step"),
       choice<LrHold>("lr_hold", kResult, &C::lr_hold, {{"step", LrHold::kStep}, {"epoch", LrHold::kEpoch}},
                      "Change the learning rate at every step, or hold it for an epoch (torchvision, timm)"),
       real("onecycle_pct_start", kResult, &C::onecycle_pct_start, 0, 1, "Share of training in which onecycle rises"),
       real("onecycle_div", kResult, &C::onecycle_div, 1, 1e12, "Onecycle starts at lr divided by this"),
-      real("onecycle_final_div", kResult, &C::onecycle_final_div, 1, 1e12, "Onecycle ends at its start divided by this"),
+      real("onecycle_final_div", kResult, &C::onecycle_final_div, 1, 1e12,
+           "Onecycle ends at its start divided by this"),
       choice<Anneal>("onecycle_anneal", kResult, &C::onecycle_anneal,
                      {{"cos", Anneal::kCosine}, {"linear", Anneal::kLinear}}, "Shape of onecycle's phases"),
       flag("onecycle_three_phase", kResult, &C::onecycle_three_phase,
@@ -243,13 +247,15 @@ std::vector<Field> image_fields() {
   return {
       real("label_smoothing", kResult, &C::label_smoothing, 0, 0.99999, "Share of the target spread over all classes"),
       integer("train_size", kResult, &C::train_size, 16, 1024, "Pixels per side in training"),
-      real("crop_scale_min", kResult, &C::crop_scale_min, 0.0001, 1, "Smallest share of an image's area in a random crop"),
+      real("crop_scale_min", kResult, &C::crop_scale_min, 0.0001, 1,
+           "Smallest share of an image's area in a random crop"),
       real("crop_scale_max", kResult, &C::crop_scale_max, 0.0001, 1, "Largest share"),
       real("crop_ratio_min", kResult, &C::crop_ratio_min, 0.01, 100, "Smallest width over height of a random crop"),
       real("crop_ratio_max", kResult, &C::crop_ratio_max, 0.01, 100, "Largest"),
       real("flip", kResult, &C::flip, 0, 1, "Probability of a horizontal flip"),
       integer("eval_size", kResult, &C::eval_size, 16, 1024, "Pixels per side of the centre crop in evaluation"),
-      integer("eval_resize", kResult, &C::eval_resize, 16, 2048, "Short side that images are resized to before that crop"),
+      integer("eval_resize", kResult, &C::eval_resize, 16, 2048,
+              "Short side that images are resized to before that crop"),
       integer("eval_batch", kMachine, &C::eval_batch, 1, 1 << 20, "Images per batch in evaluation"),
       choice<Interpolation>("interpolation", kResult, &C::interpolation,
                             {{"bilinear", Interpolation::kBilinear}, {"bicubic", Interpolation::kBicubic}},
@@ -285,7 +291,8 @@ std::vector<Field> machine_fields() {
       choice<DeviceKind>("device", kMachine, &C::device,
                          {{"auto", DeviceKind::kAuto}, {"cpu", DeviceKind::kCpu}, {"cuda", DeviceKind::kCuda}},
                          "Where to train; auto takes CUDA where there is a device"),
-      integer("threads", kMachine, &C::threads, 0, 4096, "Compute threads on the CPU; 0: all cores this process may use"),
+      integer("threads", kMachine, &C::threads, 0, 4096,
+              "Compute threads on the CPU; 0: all cores this process may use"),
       integer("input_threads", kMachine, &C::input_threads, 0, 4096,
               "Threads that decode; 0: all cores this process may use. Has no say in any result"),
       integer("slots", kMachine, &C::slots, 2, 64, "Batches that the input side may hold ready"),
@@ -294,10 +301,14 @@ std::vector<Field> machine_fields() {
 
 std::vector<Field> all_fields() {
   const std::pair<std::string_view, std::vector<Field>> groups[] = {
-      {"Data", data_fields()},           {"Model", model_fields()},
-      {"Length and order", length_fields()}, {"Optimizer", optimizer_fields()},
-      {"Learning-rate schedule", schedule_fields()}, {"Loss, sizes and augmentation", image_fields()},
-      {"Arithmetic", number_fields()},   {"Evaluation, checkpoints, reports", report_fields()},
+      {"Data", data_fields()},
+      {"Model", model_fields()},
+      {"Length and order", length_fields()},
+      {"Optimizer", optimizer_fields()},
+      {"Learning-rate schedule", schedule_fields()},
+      {"Loss, sizes and augmentation", image_fields()},
+      {"Arithmetic", number_fields()},
+      {"Evaluation, checkpoints, reports", report_fields()},
       {"This machine", machine_fields()},
   };
   std::vector<Field> fields;
@@ -325,10 +336,10 @@ const Field* find_field(std::string_view name) {
   return nullptr;
 }
 
-std::string nearest_field(std::string_view name) {
+std::vector<std::string> field_names() {
   std::vector<std::string> names;
   for (const Field& field : run_config_fields()) names.emplace_back(field.name);
-  return nearest_name(name, names);
+  return names;
 }
 
 std::string flag_of(const Field& field) {
@@ -342,7 +353,8 @@ json::value value_from_text(const Field& field, std::string_view text) {
   switch (field.kind) {
     case FieldKind::kText:
     case FieldKind::kChoice:
-    case FieldKind::kDuration: return json::value(given);
+    case FieldKind::kDuration:
+      return json::value(given);
     case FieldKind::kBool:
       if (given == "true" || given == "false") return json::value(given == "true");
       throw Error(ErrorKind::kUsage, "expected true or false, found '" + given + "'");

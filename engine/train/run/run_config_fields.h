@@ -33,7 +33,7 @@ const std::vector<Field>& run_config_fields();
 
 // nullptr: there is none of that name. Dashes count as underscores.
 const Field* find_field(std::string_view name);
-std::string nearest_field(std::string_view name);
+std::vector<std::string> field_names();
 
 // --weight-decay for weight_decay.
 std::string flag_of(const Field& field);

@@ -33,8 +33,8 @@ LrSchedule::LrSchedule(const RunConfig& config, uint64_t batches_per_epoch)
   if (total_steps_ == 0)
     throw Error(ErrorKind::kUsage, "duration: expected at least one step, but " + length + " here");
   if (warmup_steps_ >= static_cast<double>(total_steps_) && config.warmup.value > 0) {
-    throw Error(ErrorKind::kUsage, "warmup: expected less than the whole training (" + length + "), found " +
-                                       to_text(config.warmup));
+    throw Error(ErrorKind::kUsage,
+                "warmup: expected less than the whole training (" + length + "), found " + to_text(config.warmup));
   }
   for (const Duration& at : config.step_at) step_at_.push_back(at.batches(batches_per_epoch));
   if (!std::is_sorted(step_at_.begin(), step_at_.end()) ||
@@ -66,10 +66,14 @@ double LrSchedule::decay(double position) const {
   const double range = 1 - config_.lr_final;
   switch (config_.schedule) {
     case ScheduleKind::kConstant:
-    case ScheduleKind::kOneCycle: return 1;
-    case ScheduleKind::kCosine: return config_.lr_final + range * (1 + std::cos(std::numbers::pi * done)) / 2;
-    case ScheduleKind::kLinear: return config_.lr_final + range * (1 - done);
-    case ScheduleKind::kPoly: return config_.lr_final + range * std::pow(1 - done, config_.poly_power);
+    case ScheduleKind::kOneCycle:
+      return 1;
+    case ScheduleKind::kCosine:
+      return config_.lr_final + range * (1 + std::cos(std::numbers::pi * done)) / 2;
+    case ScheduleKind::kLinear:
+      return config_.lr_final + range * (1 - done);
+    case ScheduleKind::kPoly:
+      return config_.lr_final + range * std::pow(1 - done, config_.poly_power);
     case ScheduleKind::kStep: {
       const auto passed = std::upper_bound(step_at_.begin(), step_at_.end(), position) - step_at_.begin();
       return std::pow(config_.step_factor, static_cast<double>(passed));

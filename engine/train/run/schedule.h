@@ -3,9 +3,9 @@
 //   RunConfig + batches per epoch  ->  LrSchedule  ->  at(samples seen)  ->  {lr, momentum}
 //
 // A kept last partial batch counts as a full one, so that steps and samples stay in proportion: the samples seen before
-// step k are k x batch. Definitions: OneCycle is torch.optim.lr_scheduler.OneCycleLR to the last digit; the decays begin
-// where the warm-up ends (torchvision's SequentialLR) or at 0 (`decay_from_start`, timm); FFCV's tri-linear rate is
-// `linear` with a warm-up from 1e-4. `lr_hold epoch` gives every step of an epoch the rate of its first.
+// step k are k x batch. Definitions: OneCycle is torch.optim.lr_scheduler.OneCycleLR to the last digit; the decays
+// begin where the warm-up ends (torchvision's SequentialLR) or at 0 (`decay_from_start`, timm); FFCV's tri-linear rate
+// is `linear` with a warm-up from 1e-4. `lr_hold epoch` gives every step of an epoch the rate of its first.
 #pragma once
 
 #include <cstdint>
