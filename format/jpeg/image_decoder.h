@@ -34,8 +34,7 @@ class ImageDecoder {
   // Throws Error(kCorruption) for a damaged stream, Error(kInvalidInput) for a window outside the image.
   // Returns which path was taken.
   virtual DecodePath decode(std::span<const std::byte> jpeg, std::span<const std::byte> entropy_index,
-                            const SampleWindow& window, int out_width, int out_height, Filter filter,
-                            uint8_t* rgb) = 0;
+                            const SampleWindow& window, int out_width, int out_height, Filter filter, uint8_t* rgb) = 0;
   virtual size_t scratch_bytes() const = 0;
 };
 
