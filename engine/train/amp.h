@@ -31,8 +31,9 @@ class Autocast {
 };
 
 // Loss scaling as torch.amp.GradScaler does it: gradients of a loss multiplied by `scale`; a step with an infinite or
-// NaN gradient is skipped and halves the scale, `growth_interval` good steps in a row double it. Everything stays on the
-// device: no host synchronisation. Inactive for fp32 and bf16, whose range needs none: then found_inf() is undefined.
+// NaN gradient is skipped and halves the scale, `growth_interval` good steps in a row double it. Everything stays on
+// the device: no host synchronisation. Inactive for fp32 and bf16, whose range needs none: then found_inf() is
+// undefined.
 class GradientScaler {
  public:
   GradientScaler(torch::Device device, bool active, double initial_scale, int64_t growth_interval);

@@ -23,8 +23,9 @@ Tensor labels_of(const data::Batch& batch) {
   return torch::from_blob(const_cast<int64_t*>(batch.labels), {batch.count}, torch::kLong);
 }
 
-DeviceBatch facts_of(const data::Batch& batch) {
+DeviceBatch facts_of(const data::Batch& batch, uint64_t order_digest) {
   DeviceBatch out;
+  out.order_digest = order_digest;
   out.count = batch.count;
   out.global_count = batch.global_count;
   out.index = batch.index;
@@ -41,6 +42,7 @@ struct BatchFeed::State {
     Tensor images, labels;                  // Memory, as large as the largest batch so far.
     Tensor current_images, current_labels;  // The batch in it.
     data::Batch source;                     // Held until its copy is done.
+    uint64_t order_digest = 0;              // When that was the last batch.
     at::cuda::CUDAEvent copied;             // On the copy stream.
     at::cuda::CUDAEvent used;               // On the compute stream, after the work on this buffer was queued.
   };
@@ -58,6 +60,7 @@ struct BatchFeed::State {
     std::optional<data::Batch> batch = pipeline.next();
     if (!batch) return false;
     buffer.source = std::move(*batch);
+    buffer.order_digest = pipeline.order_digest();
     if (buffer.source.count == 0) return true;
     const c10::cuda::CUDAStreamGuard on_copy_stream(*copy_stream);
     buffer.used.block(*copy_stream);
@@ -88,7 +91,7 @@ struct BatchFeed::State {
     in_use = turn;
     turn = 1 - turn;
     const Buffer& buffer = buffers[*in_use];
-    DeviceBatch out = facts_of(buffer.source);
+    DeviceBatch out = facts_of(buffer.source, buffer.order_digest);
     if (out.count > 0) {
       buffers[*in_use].copied.block(c10::cuda::getCurrentCUDAStream(device.index()));
       out.images = buffer.current_images;
@@ -97,12 +100,12 @@ struct BatchFeed::State {
     return out;
   }
 
-  void start(uint64_t epoch, uint64_t first_batch) {
+  void start(uint64_t epoch, uint64_t first_batch, const data::EpochSettings& settings) {
     for (Buffer& buffer : buffers) {
       if (buffer.source.slot) buffer.copied.synchronize();
       buffer.source = {};
     }
-    pipeline.start_epoch(epoch, first_batch);
+    pipeline.start_epoch(epoch, first_batch, settings);
     in_use.reset();
     turn = 0;
     state = Ahead::kUnknown;
@@ -122,7 +125,9 @@ struct BatchFeed::State {
 
 struct BatchFeed::State {
   State(data::BatchPipeline& p, torch::Device d) : pipeline(p), device(d) {}
-  void start(uint64_t epoch, uint64_t first_batch) { pipeline.start_epoch(epoch, first_batch); }
+  void start(uint64_t epoch, uint64_t first_batch, const data::EpochSettings& settings) {
+    pipeline.start_epoch(epoch, first_batch, settings);
+  }
   void prefetch() {}
   std::optional<DeviceBatch> next_on_device() { return std::nullopt; }
 
@@ -138,9 +143,9 @@ BatchFeed::BatchFeed(data::BatchPipeline& pipeline, torch::Device device)
 
 BatchFeed::~BatchFeed() = default;
 
-void BatchFeed::start_epoch(uint64_t epoch, uint64_t first_batch) {
+void BatchFeed::start_epoch(uint64_t epoch, uint64_t first_batch, const data::EpochSettings& settings) {
   state_->on_host = {};
-  state_->start(epoch, first_batch);
+  state_->start(epoch, first_batch, settings);
 }
 
 std::optional<DeviceBatch> BatchFeed::next() {
@@ -149,7 +154,7 @@ std::optional<DeviceBatch> BatchFeed::next() {
   std::optional<data::Batch> batch = state_->pipeline.next();
   if (!batch) return std::nullopt;
   state_->on_host = std::move(*batch);
-  DeviceBatch out = facts_of(state_->on_host);
+  DeviceBatch out = facts_of(state_->on_host, state_->pipeline.order_digest());
   if (out.count > 0) {
     out.images = images_of(state_->on_host);
     out.labels = labels_of(state_->on_host);

@@ -2,8 +2,8 @@
 //
 //   BatchPipeline -> Batch (page-locked slot) --copy stream--> device buffer --PixelNormalizer--> model
 //
-// Images travel as bytes, a quarter of what they are as floats, and become numbers on the device. On the CPU the tensors
-// look into the slot itself. One consumer thread.
+// Images travel as bytes, a quarter of what they are as floats, and become numbers on the device. On the CPU the
+// tensors look into the slot itself. One consumer thread.
 #pragma once
 
 #include <torch/torch.h>
@@ -23,6 +23,7 @@ struct DeviceBatch {
   int64_t count = 0;          // Of this rank.
   int64_t global_count = 0;   // Of all ranks together.
   uint64_t index = 0;         // Global batch number within the epoch.
+  uint64_t order_digest = 0;  // Of the epoch up to and with this batch.
 };
 
 class BatchFeed {
@@ -31,7 +32,7 @@ class BatchFeed {
   BatchFeed(data::BatchPipeline& pipeline, torch::Device device);
   ~BatchFeed();
 
-  void start_epoch(uint64_t epoch, uint64_t first_batch = 0);
+  void start_epoch(uint64_t epoch, uint64_t first_batch = 0, const data::EpochSettings& settings = {});
   std::optional<DeviceBatch> next();  // nullopt: the epoch is complete. Throws what the pipeline throws.
   // Queues the copy of the next batch beside the work that is queued on the current one. Call when that is queued: it
   // may wait for the input side. Does nothing on the CPU.

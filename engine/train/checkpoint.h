@@ -15,8 +15,8 @@
 
 namespace imgtrain {
 
-// Writes model, optimizer and state as the checkpoint of state.position.step. Throws Error(kIo); earlier checkpoints are
-// then intact.
+// Writes model, optimizer and state as the checkpoint of state.position.step. Throws Error(kIo); earlier checkpoints
+// are then intact.
 void save_checkpoint(imgpack::FileSystem& fs, CheckpointStore& store, const RunState& state, const ResNet& model,
                      const Optimizer& optimizer);
 

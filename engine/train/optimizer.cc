@@ -22,10 +22,14 @@ bool decays(NoDecay rule, const std::string& name, int64_t dimensions) {
   const bool norm = dimensions == 1 && !classifier;
   const bool bias = dimensions == 1 && classifier;
   switch (rule) {
-    case NoDecay::kNone: return true;
-    case NoDecay::kNorms: return !norm;
-    case NoDecay::kNormsAndBiases: return !norm && !bias;
-    case NoDecay::kNamedBn: return name.find("bn") == std::string::npos;
+    case NoDecay::kNone:
+      return true;
+    case NoDecay::kNorms:
+      return !norm;
+    case NoDecay::kNormsAndBiases:
+      return !norm && !bias;
+    case NoDecay::kNamedBn:
+      return name.find("bn") == std::string::npos;
   }
   return true;
 }
