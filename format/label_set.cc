@@ -14,7 +14,8 @@ namespace {
 
 constexpr const char* kFormatName = "imgpack.labels";
 
-void check_version(StrictObject version, const std::filesystem::path& path) {
+void check_version(StrictObject& root, const std::filesystem::path& path) {
+  StrictObject version = root.object("format_version");
   const uint64_t major = version.integer("major");
   const uint64_t minor = version.integer("minor");
   version.finish();
@@ -24,6 +25,7 @@ void check_version(StrictObject version, const std::filesystem::path& path) {
                     ": expected version " + std::to_string(layout::kMajor),
                 path, {}, "use a newer imgpack");
   }
+  if (minor > layout::kMinor) root.ignore_unknown_keys();
 }
 
 }  // namespace
@@ -68,7 +70,7 @@ LabelSet parse_label_set(std::string_view text, const std::filesystem::path& pat
   StrictObject root(document, "", path);
   if (const std::string format = root.string("format"); format != kFormatName)
     root.fail("format", std::string("'") + kFormatName + "'", "'" + format + "'");
-  check_version(root.object("format_version"), path);
+  check_version(root, path);
   LabelSet set;
   set.name = root.string("name");
   set.split = root.string("split");

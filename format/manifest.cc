@@ -202,6 +202,7 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& path
                     std::to_string(manifest.format_minor) + ": expected version " + std::to_string(layout::kMajor),
                 path, {}, "use the imgpack that wrote it, or a newer one");
   }
+  if (manifest.format_minor > layout::kMinor) root.ignore_unknown_keys();
   manifest.dataset_id = to_hex(root.hex("dataset_id"));
   manifest.seed = root.integer("seed");
   manifest.plan_id = root.hex("plan_id");

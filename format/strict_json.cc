@@ -106,8 +106,14 @@ const json::array& StrictObject::array(const char* key) {
   return value.get_array();
 }
 
+StrictObject StrictObject::child(const json::value& value, std::string where) const {
+  StrictObject object(value, std::move(where), path_);
+  object.ignore_unknown_ = ignore_unknown_;
+  return object;
+}
+
 StrictObject StrictObject::object(const char* key) {
-  return StrictObject(at(key), path_of(key), path_);
+  return child(at(key), path_of(key));
 }
 
 std::map<std::string, std::string> StrictObject::strings(const char* key) {
@@ -122,10 +128,11 @@ std::map<std::string, std::string> StrictObject::strings(const char* key) {
 }
 
 StrictObject StrictObject::element(const char* key, const json::array& array, size_t i) {
-  return StrictObject(array[i], path_of(key) + "[" + std::to_string(i) + "]", path_);
+  return child(array[i], path_of(key) + "[" + std::to_string(i) + "]");
 }
 
 void StrictObject::finish() const {
+  if (ignore_unknown_) return;
   for (const auto& member : *object_) {
     const std::string_view key(member.key().data(), member.key().size());
     if (asked_.find(key) == asked_.end())

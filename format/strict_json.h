@@ -31,6 +31,8 @@ class StrictObject {
   std::map<std::string, std::string> strings(const char* key);  // An object whose values are all strings.
   // Of element `i` of array `key`, which must be an object.
   StrictObject element(const char* key, const boost::json::array& array, size_t i);
+  // Unknown keys of this object, and of those taken from it from now on, are ignored: a newer minor version's.
+  void ignore_unknown_keys() { ignore_unknown_ = true; }
   void finish() const;  // Throws Error(kCorruption) naming a key that nobody asked for.
 
   // Throws Error(kCorruption) saying that `key` is not what it must be.
@@ -39,11 +41,13 @@ class StrictObject {
 
  private:
   const boost::json::value& at(const char* key);
+  StrictObject child(const boost::json::value& value, std::string where) const;
 
   const boost::json::object* object_ = nullptr;
   std::string where_;
   std::filesystem::path path_;
   std::set<std::string, std::less<>> asked_;
+  bool ignore_unknown_ = false;
 };
 
 const char* json_type_name(const boost::json::value& value);
