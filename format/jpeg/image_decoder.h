@@ -13,7 +13,8 @@
 
 namespace imgpack::jpeg {
 
-enum class Filter { kBilinear, kBicubic };  // Antialiased, with Pillow's coefficients and rounding.
+// Antialiased, with Pillow's coefficients and rounding. kLanczos (three lobes) is what the packer shrinks with.
+enum class Filter { kBilinear, kBicubic, kLanczos };
 
 // What part of the source becomes the output. Coordinates in pixels of the stored image; all values are checked.
 struct SampleWindow {
@@ -34,8 +35,7 @@ class ImageDecoder {
   // Throws Error(kCorruption) for a damaged stream, Error(kInvalidInput) for a window outside the image.
   // Returns which path was taken.
   virtual DecodePath decode(std::span<const std::byte> jpeg, std::span<const std::byte> entropy_index,
-                            const SampleWindow& window, int out_width, int out_height, Filter filter,
-                            uint8_t* rgb) = 0;
+                            const SampleWindow& window, int out_width, int out_height, Filter filter, uint8_t* rgb) = 0;
   virtual size_t scratch_bytes() const = 0;
 };
 
