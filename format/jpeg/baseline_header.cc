@@ -62,7 +62,7 @@ struct Parser {
     h.width = read_u16(&p[3]);
     h.components = p[5];
     if (h.width == 0 || h.height == 0 || (h.components != 1 && h.components != 3)) return false;
-    if (p.size() < 6 + 3 * static_cast<size_t>(h.components)) return false;
+    if (p.size() != 6 + 3 * static_cast<size_t>(h.components)) return false;
     for (int c = 0; c < h.components; c++) {
       const uint8_t* q = &p[6 + 3 * static_cast<size_t>(c)];
       h.component[c] = {q[0], q[1] >> 4, q[1] & 15, q[2], 0, 0};
@@ -74,7 +74,7 @@ struct Parser {
   }
 
   bool restart(Payload p) {
-    if (p.size() < 2) return false;
+    if (p.size() != 2) return false;
     h.restart_interval = static_cast<int>(read_u16(p.data()));
     return true;
   }
@@ -86,7 +86,7 @@ struct Parser {
 
   bool scan(Payload p) {
     const size_t n = static_cast<size_t>(h.components);
-    if (!has_frame || p.size() < 4 + 2 * n || p[0] != n) return false;
+    if (!has_frame || p.size() != 4 + 2 * n || p[0] != n) return false;
     for (size_t c = 0; c < n; c++) {
       FrameComponent& k = h.component[c];
       k.dc = p[2 + 2 * c] >> 4;

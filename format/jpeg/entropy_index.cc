@@ -29,6 +29,12 @@ uint64_t pack_entry(uint64_t raw_bit, const int16_t* dc) {
   return packed;
 }
 
+// Behind the scan: an EOI marker, or nothing. Anything else is for the reference decoder to judge.
+bool ends_cleanly(std::span<const uint8_t> tail) {
+  while (tail.size() >= 2 && tail[0] == 0xff && tail[1] == 0xff) tail = tail.subspan(1);
+  return tail.size() < 2 || (tail[0] == 0xff && tail[1] == kEoi);
+}
+
 int entries_per_row(const BaselineHeader& header, int mcus_per_entry) {
   return (header.mcus_per_row + mcus_per_entry - 1) / mcus_per_entry;
 }
@@ -121,7 +127,7 @@ std::optional<std::vector<std::byte>> EntropyIndexBuilder::build(std::span<const
     if (!taken) return std::nullopt;
     at += *taken;
   }
-  if (at > kMaxIndexedScanBytes) return std::nullopt;
+  if (at > kMaxIndexedScanBytes || !ends_cleanly(scan.subspan(at))) return std::nullopt;
   std::vector<std::byte> out;
   out.reserve(kEntropyIndexHeaderBytes + s.entries.size() * kEntropyEntryBytes);
   put(out, kEntropyIndexFormat, 1);
