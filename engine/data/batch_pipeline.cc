@@ -1,7 +1,6 @@
 #include "engine/data/batch_pipeline.h"
 
 #include <tbb/task_arena.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <atomic>
@@ -413,8 +412,7 @@ std::optional<Batch> BatchPipeline::State::next() {
     if (front_is_ready() && flights.front()->failure == nullptr) {
       flight = std::move(flights.front());
       flights.pop_front();
-      const uint64_t link[2] = {digest, flight->digest};
-      digest = XXH3_64bits(link, sizeof link);
+      digest = chain_digest(digest, flight->digest);
     } else if (front_is_ready()) {
       failure = flights.front()->failure;
     }
