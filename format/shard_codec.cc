@@ -1,6 +1,7 @@
 #include "format/shard_codec.h"
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 
 #include "format/bytes.h"
@@ -14,6 +15,21 @@ bool is_split_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
          });
+}
+
+std::optional<ShardHeader> parse_shard_file_name(std::string_view name) {
+  static constexpr std::string_view kSuffix = ".ipk";
+  const size_t dash = name.rfind('-');
+  if (!name.ends_with(kSuffix) || dash == std::string_view::npos) return std::nullopt;
+  const std::string_view digits = name.substr(dash + 1, name.size() - kSuffix.size() - dash - 1);
+  ShardHeader header;
+  header.split = name.substr(0, dash);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), header.number);
+  if (error != std::errc() || end != digits.data() + digits.size() || header.number >= layout::kMaxShards ||
+      !is_split_name(header.split) || shard_file_name(header.split, header.number) != name)
+    return std::nullopt;
+  header.shard_count = header.number + 1;
+  return header;
 }
 
 std::vector<std::byte> encode_shard_header(const ShardHeader& header) {

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "format/shard_writer.h"
@@ -43,6 +45,10 @@ ShardFooter parse_shard_footer(std::span<const std::byte> end, uint64_t file_byt
 // Returns header_bytes.
 uint32_t check_file_head(std::span<const std::byte> start, uint64_t magic, uint32_t least_bytes, uint32_t most_bytes,
                          uint32_t known_required_flags, const char* what, const std::filesystem::path& path);
+
+// What a shard's file name says of it: split and number. nullopt: not the name of a shard. The inverse of
+// shard_file_name(); shard_count is number + 1, for want of better knowledge.
+std::optional<ShardHeader> parse_shard_file_name(std::string_view name);
 
 // Whether `name` may be a split's: 1 to 31 letters, digits, '_' or '-'.
 bool is_split_name(std::string_view name);

@@ -12,6 +12,11 @@ constexpr uint64_t kGapBytes = uint64_t{256} << 10;
 
 }  // namespace
 
+uint64_t chain_digest(uint64_t before, uint64_t batch_digest) {
+  const uint64_t link[2] = {before, batch_digest};
+  return XXH3_64bits(link, sizeof link);
+}
+
 BatchPlanner::BatchPlanner(const imgpack::SplitView& split, const SampleOrder& order, const RankShare& share,
                            uint64_t epoch, uint64_t first_batch)
     : split_(split), order_(order), share_(share), epoch_(order.epoch(epoch)), next_batch_(first_batch) {}

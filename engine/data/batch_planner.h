@@ -37,6 +37,9 @@ struct PlannedBatch {
   uint64_t digest = 0;                 // Of (id, label) of all ranks' samples, in order.
 };
 
+// The digest of an epoch's order after a further batch: BatchPipeline::order_digest() is this, from 0 on.
+uint64_t chain_digest(uint64_t before, uint64_t batch_digest);
+
 struct RankShare {
   uint32_t rank = 0, world = 1, bn_group = 1;
 };

@@ -63,6 +63,8 @@ void BlockReader::cancel() {
     block->error_ = std::make_exception_ptr(Error(ErrorKind::kInterrupted, "reading was cancelled"));
     block->status_.store(BlockStatus::kFailed, std::memory_order_release);
   }
+  const std::lock_guard lock(files_mutex_);
+  files_.clear();
 }
 
 void BlockReader::run() {

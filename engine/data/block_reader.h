@@ -74,7 +74,8 @@ class BlockReader {
 
   // Never blocks. The memory counts from now on.
   std::shared_ptr<LoadedBlock> request(BlockRequest request);
-  // What is queued and not begun fails with Error(kInterrupted).
+  // What is queued and not begun fails with Error(kInterrupted). Files are opened afresh afterwards, so that shards
+  // that were mended in between are seen.
   void cancel();
 
   size_t memory_bytes() const { return memory_bytes_.load(); }  // Of blocks requested and not yet freed.

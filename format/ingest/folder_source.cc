@@ -1,7 +1,6 @@
 #include "format/ingest/folder_source.h"
 
 #include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <map>
@@ -20,11 +19,6 @@ constexpr int kSearchDepth = 2;                  // Folders below the one given 
 constexpr int kMaxFolderDepth = 16;              // Below a class folder: a loop of links ends here.
 constexpr size_t kExamples = 5;                  // Of ignored files that are named.
 constexpr uint64_t kMaxImageBytes = 1ull << 30;  // Of one source file.
-
-bool is_folder(FileSystem& fs, const path& at) {
-  std::error_code error;
-  return fs.exists(at) && fs_path::is_directory(at, error);
-}
 
 struct Layout {
   SourceKind kind = SourceKind::kClassFolders;
@@ -50,18 +44,24 @@ bool has_split_folders(FileSystem& fs, const path& folder) {
   return splits > 1 || (splits == 1 && (others == 0 || has_folder_inside(fs, folder / last)));
 }
 
-// The Kaggle tree is known by its innermost folder, CLS-LOC, whatever part of the tree was named.
+bool has_folder(FileSystem& fs, const path& parent, std::string_view name) {
+  const auto entries = fs.list(parent);
+  return std::any_of(entries.begin(), entries.end(),
+                     [&](const DirectoryEntry& e) { return e.is_directory && e.name == name; });
+}
+
+// The Kaggle tree is known by its innermost folder, ILSVRC/Data/CLS-LOC, whatever part of it was named.
 std::optional<Layout> kaggle_at(FileSystem& fs, const path& folder) {
-  for (const char* below : {"ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "CLS-LOC", ""}) {
-    const path cls_loc = *below == '\0' ? folder : folder / below;
-    if (cls_loc.filename() != "CLS-LOC" || !is_folder(fs, cls_loc) || !has_split_folders(fs, cls_loc)) continue;
-    // Up from .../ILSVRC/Data/CLS-LOC to the folder that the download was unpacked in.
-    path root = cls_loc.parent_path();
-    if (root.filename() == "Data") root = root.parent_path();
-    if (root.filename() == "ILSVRC") root = root.parent_path();
-    return Layout{SourceKind::kKaggle, root, cls_loc};
-  }
-  return std::nullopt;
+  path at = folder;
+  if (has_folder(fs, at, "ILSVRC")) at /= "ILSVRC";
+  if (has_folder(fs, at, "Data")) at /= "Data";
+  if (has_folder(fs, at, "CLS-LOC")) at /= "CLS-LOC";
+  if (at.filename() != "CLS-LOC" || !has_split_folders(fs, at)) return std::nullopt;
+  // Up again to the folder that the download was unpacked in.
+  path root = at.parent_path();
+  if (root.filename() == "Data") root = root.parent_path();
+  if (root.filename() == "ILSVRC") root = root.parent_path();
+  return Layout{SourceKind::kKaggle, root, at};
 }
 
 // Every layout at `folder` or, where there is none, in the folders below it.
@@ -246,7 +246,7 @@ class FolderReader : public ImageReader {
 
 }  // namespace
 
-SourceScan scan_folder(FileSystem& fs, const path& given, const ScanOptions& options) {
+SourceScan scan_folder(FileSystem& fs, const path& given) {
   if (!fs.exists(given)) throw Error(ErrorKind::kIo, "no such folder", given);
   // Without a trailing slash, so that file names and parents are what they seem.
   path folder = fs_path::absolute(given).lexically_normal();
@@ -263,17 +263,14 @@ SourceScan scan_folder(FileSystem& fs, const path& given, const ScanOptions& opt
     scan.label_folders = {layout.root};
   }
   if (layout.folder != folder && folder != layout.root) scan.label_folders.push_back(folder);
-  tbb::task_arena arena(options.threads == 0 ? tbb::task_arena::automatic : static_cast<int>(options.threads));
-  arena.execute([&] {
-    for (const auto& [name, split_folder] : split_folders(fs, layout, scan)) {
-      SourceSplit split;
-      split.name = name;
-      split.folder = split_folder.lexically_relative(layout.root).generic_string();
-      if (split.folder == ".") split.folder.clear();
-      scan_split(fs, split_folder, split, scan);
-      if (!split.images.empty()) scan.splits.push_back(std::move(split));
-    }
-  });
+  for (const auto& [name, split_folder] : split_folders(fs, layout, scan)) {
+    SourceSplit split;
+    split.name = name;
+    split.folder = split_folder.lexically_relative(layout.root).generic_string();
+    if (split.folder == ".") split.folder.clear();
+    scan_split(fs, split_folder, split, scan);
+    if (!split.images.empty()) scan.splits.push_back(std::move(split));
+  }
   if (scan.splits.empty()) {
     throw Error(ErrorKind::kInvalidInput,
                 "no image found: expected ILSVRC/Data/CLS-LOC, train/ and val/, or class folders with images", folder);

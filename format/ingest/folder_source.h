@@ -14,14 +14,10 @@
 
 namespace imgpack::ingest {
 
-struct ScanOptions {
-  uint32_t threads = 0;  // 0: all.
-};
-
 // Lists everything; reads no image. Throws Error(kIo) for a folder that cannot be read, and Error(kInvalidInput) for
 // one that is none of the above, holds no image, has an empty class folder or two files of one canonical name.
 // Memory: about 120 bytes per image.
-SourceScan scan_folder(FileSystem& fs, const std::filesystem::path& folder, const ScanOptions& options = {});
+SourceScan scan_folder(FileSystem& fs, const std::filesystem::path& folder);
 
 // REQUIRES: `fs` outlives the result.
 std::unique_ptr<ImageReader> make_folder_reader(FileSystem& fs, const std::filesystem::path& root);

@@ -4,6 +4,8 @@
 #include <array>
 #include <cctype>
 
+#include "format/utf8.h"
+
 namespace imgpack::ingest {
 namespace {
 
@@ -17,26 +19,6 @@ std::string lower(std::string_view text) {
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
-}
-
-// Bytes of the UTF-8 sequence that starts `text`, 0 if it is none (overlong forms and surrogates are none).
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  const size_t length = first < 0x80                    ? 1
-                        : first >= 0xC2 && first < 0xE0 ? 2
-                        : first >= 0xE0 && first < 0xF0 ? 3
-                        : first >= 0xF0 && first < 0xF5 ? 4
-                                                        : 0;
-  if (length == 0 || length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  if (first == 0xE0 && byte(1) < 0xA0) return 0;
-  if (first == 0xED && byte(1) >= 0xA0) return 0;
-  if (first == 0xF0 && byte(1) < 0x90) return 0;
-  if (first == 0xF4 && byte(1) >= 0x90) return 0;
-  return length;
 }
 
 }  // namespace
@@ -92,7 +74,7 @@ std::string printable(std::string_view text) {
   constexpr const char* digits = "0123456789abcdef";
   std::string out;
   while (!text.empty()) {
-    const size_t length = utf8_length(text);
+    const size_t length = utf8_sequence(text);
     const auto first = static_cast<unsigned char>(text.front());
     if (length == 0 || first < 0x20 || first == 0x7F) {
       out += "\\x";

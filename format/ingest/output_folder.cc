@@ -33,12 +33,7 @@ bool is_temporary(std::string_view name) {
 
 OutputState look_at_output(FileSystem& fs, const std::filesystem::path& out, std::string* found) {
   if (!fs.exists(out)) return OutputState::kNew;
-  std::error_code error;
-  if (!std::filesystem::is_directory(out, error)) {
-    if (found != nullptr) *found = "a file";
-    return OutputState::kForeign;
-  }
-  bool manifest = false, state = false, ours = false;
+  bool manifest = false, state = false, shards = false, ours = false;
   std::string foreign;
   for (const DirectoryEntry& entry : fs.list(out)) {
     if (entry.is_directory || !is_ours(entry.name)) {
@@ -48,14 +43,16 @@ OutputState look_at_output(FileSystem& fs, const std::filesystem::path& out, std
     ours = ours || entry.name != kLockFile;
     manifest = manifest || entry.name == kManifestFile;
     state = state || entry.name == kBuildStateFile;
+    shards = shards || ends_with(entry.name, ".ipk");
   }
-  if (manifest) return OutputState::kFinished;
+  // Other programs call files manifest.json too.
+  if (manifest && shards) return OutputState::kFinished;
   if (state) return OutputState::kUnfinished;
+  if (manifest && foreign.empty()) foreign = "'manifest.json' without shards";
   if (!foreign.empty()) {
     if (found != nullptr) *found = foreign;
     return OutputState::kForeign;
   }
-  // Shards without a state are no build that could go on; only what a killed beginning leaves is taken over.
   return ours ? OutputState::kUnfinished : OutputState::kNew;
 }
 

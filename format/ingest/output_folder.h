@@ -10,12 +10,12 @@ namespace imgpack::ingest {
 
 enum class OutputState {
   kNew,         // Absent, or an empty folder.
-  kUnfinished,  // Has a build state, or leftovers of one, and no manifest.
-  kFinished,    // Has a manifest.
-  kForeign,     // Has something else in it, or is no folder.
+  kUnfinished,  // Has a build state, or shards or temporary files, and no manifest.
+  kFinished,    // Has a manifest and shards.
+  kForeign,     // Has something else in it.
 };
 
-// `found`, where given, is set to the name of something that is not ours.
+// `found`, where given, is set to the name of something that is not ours. Throws Error(kIo) where `out` is no folder.
 OutputState look_at_output(FileSystem& fs, const std::filesystem::path& out, std::string* found = nullptr);
 
 // Removes everything that a build of ours made, the manifest first; leaves what is not ours.

@@ -3,6 +3,8 @@
 #include <tbb/parallel_sort.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 
 #include "format/checksum.h"
 #include "format/error.h"
@@ -13,6 +15,12 @@ namespace {
 
 std::string flag(bool on) {
   return on ? "yes" : "no";
+}
+
+// The shortest text that reads back the same.
+std::string real_text(double value) {
+  char text[64];
+  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
 const char* subsampling_name(Subsampling subsampling) {
@@ -126,6 +134,7 @@ std::map<std::string, std::string> option_texts(const PackOptions& options) {
       {"resize_short", std::to_string(image.resize_short)},
       {"resize_max", std::to_string(image.resize_max)},
       {"reencode", flag(image.reencode)},
+      {"reencode_probability", real_text(options.reencode_probability)},
       {"quality", std::to_string(image.quality)},
       {"subsampling", subsampling_name(image.subsampling)},
       {"convert_quality", std::to_string(image.convert_quality)},
@@ -137,6 +146,15 @@ std::map<std::string, std::string> option_texts(const PackOptions& options) {
       {"check", image.check == StreamCheck::kWhole ? "full" : "header"},
       {"entropy_index", entropy_index_name(image.entropy_index_mcus)},
   };
+}
+
+NormaliseOptions options_for(const PackOptions& options, uint64_t sample_id) {
+  NormaliseOptions image = options.normalise;
+  if (options.reencode_probability <= 0) return image;
+  // A draw of its own: not the key of the order, or the chosen images would lie together.
+  const uint64_t draw = order_key(options.seed ^ 0x7265656e636f6465, sample_id) >> 11;
+  image.reencode = image.reencode || std::ldexp(static_cast<double>(draw), -53) < options.reencode_probability;
+  return image;
 }
 
 uint64_t PackPlan::images() const {

@@ -22,7 +22,11 @@ struct PackOptions {
   uint64_t shard_bytes = kDefaultShardBytes;    // Target: source bytes per shard are at most this.
   std::map<std::string, uint32_t> shard_count;  // Fixed number by split; "" stands for every split.
   NormaliseOptions normalise;
+  double reencode_probability = 0;  // Share of the images that are encoded again, chosen by sample id and seed.
 };
+
+// The normalise options of one image.
+NormaliseOptions options_for(const PackOptions& options, uint64_t sample_id);
 
 // As text, for the manifest, the build state and the list of differences between two builds. One row per option.
 std::map<std::string, std::string> option_texts(const PackOptions& options);

@@ -13,7 +13,8 @@
 
 namespace imgpack::jpeg {
 
-enum class Filter { kBilinear, kBicubic };  // Antialiased, with Pillow's coefficients and rounding.
+// Antialiased, with Pillow's coefficients and rounding. kLanczos (three lobes) is what the packer shrinks with.
+enum class Filter { kBilinear, kBicubic, kLanczos };
 
 // What part of the source becomes the output. Coordinates in pixels of the stored image; all values are checked.
 struct SampleWindow {

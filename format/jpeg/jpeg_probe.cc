@@ -18,7 +18,7 @@ struct Header {
   uint8_t component_id[4] = {};
   bool has_frame = false;
   bool jfif = false;
-  int adobe_transform = -1;
+  int adobe_transform = -1;  // -1: no Adobe marker.
 };
 
 const char* parse_frame(Header& header, uint8_t marker, std::span<const uint8_t> p) {
@@ -55,7 +55,6 @@ void parse_application(Header& header, uint8_t marker, std::span<const uint8_t> 
   if (marker == kApp0 && p.size() >= 12 && std::memcmp(p.data(), "JFIF", 5) == 0) {
     header.jfif = true;
   } else if (marker == kApp14 && p.size() >= 12 && std::memcmp(p.data(), "Adobe", 5) == 0) {
-    header.info.adobe = true;
     header.adobe_transform = p[11];
   } else {
     header.info.has_metadata = true;
@@ -68,10 +67,10 @@ ColourModel infer_colour(const Header& header) {
   const JpegInfo& info = header.info;
   if (info.components == 1) return ColourModel::kGray;
   if (info.components == 4) {
-    return info.adobe && header.adobe_transform != 0 ? ColourModel::kYcck : ColourModel::kCmyk;
+    return header.adobe_transform > 0 ? ColourModel::kYcck : ColourModel::kCmyk;
   }
   if (header.jfif) return ColourModel::kYCbCr;
-  if (info.adobe) return header.adobe_transform == 0 ? ColourModel::kRgb : ColourModel::kYCbCr;
+  if (header.adobe_transform >= 0) return header.adobe_transform == 0 ? ColourModel::kRgb : ColourModel::kYCbCr;
   const uint8_t* id = header.component_id;
   return id[0] == 'R' && id[1] == 'G' && id[2] == 'B' ? ColourModel::kRgb : ColourModel::kYCbCr;
 }
@@ -100,7 +99,6 @@ std::string read_markers(std::span<const std::byte> bytes, Header& header) {
     if (marker == kEoi) {
       if (header.info.scans == 0) return "it has no image data";
       header.info.ends_with_eoi = true;
-      header.info.bytes_after_eoi = bytes.size() - segment.end;
       return {};
     }
     if (marker == kSos) {

@@ -25,12 +25,10 @@ struct JpegInfo {
   int max_h = 1, max_v = 1;  // Sampling factors of the largest component.
   int h[4] = {}, v[4] = {};
   ColourModel colour = ColourModel::kYCbCr;
-  bool adobe = false;          // An Adobe marker is there: CMYK ink values are inverted.
   int exif_orientation = 0;    // 1 to 8, 0 where there is none.
   bool has_metadata = false;   // Application or comment segments other than JFIF and Adobe.
   int scans = 0;               // SOS segments.
   bool ends_with_eoi = false;  // The last scan is closed by an EOI marker. Bytes after it are allowed.
-  uint64_t bytes_after_eoi = 0;
 };
 
 // nullopt: not a JPEG, or its header is damaged; `*why` then says what is wrong.

@@ -80,7 +80,7 @@ Decompressor::~Decompressor() {
   if (created_) jpeg_destroy_decompress(&info_);
 }
 
-bool Decompressor::open(std::span<const std::byte> bytes) {
+bool Decompressor::open(std::span<const std::byte> bytes, SaveMarkers save) {
   message_.clear();
   const bool read = run([&] {
     info_.err = trap_.manager();
@@ -93,6 +93,10 @@ bool Decompressor::open(std::span<const std::byte> bytes) {
     progress_.progress_monitor = on_progress;
     info_.progress = &progress_;
     jpeg_mem_src(&info_, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+    if (save == SaveMarkers::kAll) {
+      for (int marker = JPEG_APP0; marker < JPEG_APP0 + 16; marker++) jpeg_save_markers(&info_, marker, 0xffff);
+      jpeg_save_markers(&info_, JPEG_COM, 0xffff);
+    }
     jpeg_read_header(&info_, TRUE);
     trap_.end_of_data_is_damage(jpeg_has_multiple_scans(&info_) != FALSE);
   });

@@ -63,6 +63,8 @@ class ErrorTrap {
   bool end_of_data_is_damage_ = false;
 };
 
+enum class SaveMarkers { kNo, kAll };  // Application and comment segments, for a transcode.
+
 // One image being read. Tables never survive from one image to the next, so a result depends on its bytes alone.
 class Decompressor {
  public:
@@ -73,9 +75,10 @@ class Decompressor {
 
   // Reads up to the first scan and checks the dimensions against the limits above and against the bytes there are.
   // `bytes` must outlive the object. False: message() says what is wrong.
-  bool open(std::span<const std::byte> bytes);
+  bool open(std::span<const std::byte> bytes, SaveMarkers save = SaveMarkers::kNo);
 
   jpeg_decompress_struct& info() { return info_; }
+  ErrorTrap& trap() { return trap_; }
   std::string message() const { return message_.empty() ? trap_.message() : message_; }
 
   template <class Step>

@@ -22,6 +22,47 @@ double cubic(double x) {
   return 0.0;
 }
 
+// sin(pi x) for |x| <= 3 by its series. The C library's sine differs between processors in the last bit, which a weight
+// may not.
+double sine_of_pi(double x) {
+  constexpr double kPi = 3.14159265358979323846;
+  const double whole = std::floor(x + 0.5);
+  const double y = (x - whole) * kPi;  // In [-pi/2, pi/2].
+  const double square = y * y;
+  double term = y, sum = y;
+  for (int n = 2; n <= 22; n += 2) {
+    term *= -square / (n * (n + 1));
+    sum += term;
+  }
+  return static_cast<int>(whole) % 2 == 0 ? sum : -sum;
+}
+
+double sinc(double x) {
+  constexpr double kPi = 3.14159265358979323846;
+  return x == 0.0 ? 1.0 : sine_of_pi(x) / (x * kPi);
+}
+
+double lanczos(double x) {
+  return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
+}
+
+struct Kernel {
+  double (*weight)(double);
+  double support;  // Zero from this distance on.
+};
+
+Kernel kernel_of(Filter filter) {
+  switch (filter) {
+    case Filter::kBicubic:
+      return {cubic, 2.0};
+    case Filter::kLanczos:
+      return {lanczos, 3.0};
+    case Filter::kBilinear:
+      break;
+  }
+  return {triangle, 1.0};
+}
+
 int32_t fixed_point(double weight) {
   const double scaled = weight * (1 << kWeightBits);
   return static_cast<int32_t>(weight < 0 ? -0.5 + scaled : 0.5 + scaled);
@@ -42,10 +83,10 @@ int ResampleTaps::end_input() const {
 }
 
 ResampleTaps make_taps(int inputs, double begin, double end, int outputs, Filter filter, bool reverse) {
-  double (*const kernel)(double) = filter == Filter::kBicubic ? cubic : triangle;
+  const Kernel kernel = kernel_of(filter);
   const double scale = (end - begin) / outputs;
   const double filter_scale = std::max(scale, 1.0);  // Below 1 the image grows: plain interpolation.
-  const double support = (filter == Filter::kBicubic ? 2.0 : 1.0) * filter_scale;
+  const double support = kernel.support * filter_scale;
   const double inverse = 1.0 / filter_scale;
   ResampleTaps taps;
   taps.outputs = outputs;
@@ -62,7 +103,7 @@ ResampleTaps make_taps(int inputs, double begin, double end, int outputs, Filter
     const int count = std::min(high - low, most);
     double sum = 0;
     for (int j = 0; j < count; j++) {
-      raw[static_cast<size_t>(j)] = kernel((j + low - centre + 0.5) * inverse);
+      raw[static_cast<size_t>(j)] = kernel.weight((j + low - centre + 0.5) * inverse);
       sum += raw[static_cast<size_t>(j)];
     }
     const size_t at = static_cast<size_t>(reverse ? outputs - 1 - i : i);
