@@ -15,7 +15,9 @@ using imgpack::ErrorKind;
 using imgpack::jpeg::SampleWindow;
 
 // Python's round(): halves go to the even neighbour.
-int python_round(double value) { return static_cast<int>(std::nearbyint(value)); }
+int python_round(double value) {
+  return static_cast<int>(std::nearbyint(value));
+}
 
 SampleWindow crop_window(int x, int y, int width, int height, bool flip) {
   SampleWindow window;

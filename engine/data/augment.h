@@ -18,7 +18,7 @@ struct SampleKey {
 };
 
 struct RandomResizedCropOptions {
-  double min_scale = 0.08, max_scale = 1.0;        // Share of the image's area.
+  double min_scale = 0.08, max_scale = 1.0;             // Share of the image's area.
   double min_ratio = 3.0 / 4.0, max_ratio = 4.0 / 3.0;  // Width over height.
   double flip_probability = 0.5;
 };
@@ -37,8 +37,8 @@ CropBox random_resized_crop_box(uint32_t width, uint32_t height, const RandomRes
                                 const std::function<double()>& uniform);
 
 // The same with the draws of a sample, and the flip.
-imgpack::jpeg::SampleWindow random_resized_crop(uint32_t width, uint32_t height, const RandomResizedCropOptions& options,
-                                                const SampleKey& key);
+imgpack::jpeg::SampleWindow random_resized_crop(uint32_t width, uint32_t height,
+                                                const RandomResizedCropOptions& options, const SampleKey& key);
 
 // Resize so that the short side is `resize_short`, then the centre `crop` x `crop` pixels (padding never occurs:
 // REQUIRES crop <= resize_short). Integer sizes and offsets rounded as torchvision does.

@@ -80,7 +80,8 @@ uint64_t block_budget(const imgpack::SplitView& split, const SampleOrder& order,
   if (plan.blocks.empty()) return options.read_ahead_bytes;
   const auto& sizes = split.columns.record_bytes;
   const uint64_t mean_record = std::accumulate(sizes.begin(), sizes.end(), uint64_t{0}) / split.records();
-  const uint64_t block = BlockBuffers::capacity_for(options.order.block_bytes + std::min<uint64_t>(mean_record, 1u << 20));
+  const uint64_t block =
+      BlockBuffers::capacity_for(options.order.block_bytes + std::min<uint64_t>(mean_record, 1u << 20));
   const uint64_t partitions = std::min<uint64_t>(plan.partitions(), plan.partitions() / options.world + 2);
   const uint64_t blocks = std::min<uint64_t>(plan.blocks.size(), partitions * options.order.window_blocks);
   return blocks * block + std::max<uint64_t>(options.read_ahead_bytes, block);
@@ -92,8 +93,8 @@ uint32_t largest_share(const SampleOrder& order, const PipelineOptions& options)
   for (const uint64_t batch : {uint64_t{0}, batches - 1}) {
     if (batches == 0) break;
     const BatchRange range = order.batch_range(batch);
-    const LocalRange local = local_range(static_cast<uint32_t>(range.last - range.first), options.bn_group,
-                                         options.rank, options.world);
+    const LocalRange local =
+        local_range(static_cast<uint32_t>(range.last - range.first), options.bn_group, options.rank, options.world);
     largest = std::max(largest, local.end - local.begin);
   }
   return largest;
@@ -238,8 +239,7 @@ void BatchPipeline::State::feed(uint64_t first_batch) {
   bool planned_all = false;
   // Enough to fill the read-ahead memory with blocks of ordinary photographs.
   const uint64_t plan_ahead = 2 * uint64_t{order.batch()} / options.world + 2048;
-  const uint32_t chunk_samples =
-      std::clamp<uint32_t>(order.batch() / options.world / (4 * options.threads), 1u, 8u);
+  const uint32_t chunk_samples = std::clamp<uint32_t>(order.batch() / options.world / (4 * options.threads), 1u, 8u);
   uint64_t unfed = 0;
 
   const auto decoders_hungry = [&] {
@@ -327,7 +327,14 @@ void BatchPipeline::State::enqueue(Chunk chunk) {
     chunks.push_back(std::move(chunk));
     ++tasks;
   }
-  arena.enqueue([this] { work(); });
+  // Says in C++ what TBB's queue does anyway: what was done before a task is handed over is seen by the task. For
+  // ThreadSanitizer, which cannot look into TBB.
+  static std::atomic<uint64_t> handed_over{0};
+  handed_over.fetch_add(1, std::memory_order_release);
+  arena.enqueue([this] {
+    handed_over.load(std::memory_order_acquire);
+    work();
+  });
 }
 
 // One TBB task: takes the oldest chunk there is, so that batches finish in order.
@@ -401,8 +408,7 @@ std::optional<Batch> BatchPipeline::State::next() {
       throw Error(ErrorKind::kInternal, "all " + std::to_string(options.slots) +
                                             " batch slots are held by the consumer: it must release one before it asks "
                                             "for the next batch");
-    finished.wait(lock,
-                  [&] { return front_is_ready() || (feeder_ended && (flights.empty() || failure != nullptr)); });
+    finished.wait(lock, [&] { return front_is_ready() || (feeder_ended && (flights.empty() || failure != nullptr)); });
     if (front_is_ready() && flights.front()->failure == nullptr) {
       flight = std::move(flights.front());
       flights.pop_front();
@@ -441,16 +447,26 @@ BatchPipeline::BatchPipeline(imgpack::FileSystem& fs, const imgpack::Dataset& da
 
 BatchPipeline::~BatchPipeline() = default;
 
-uint64_t BatchPipeline::batches_per_epoch() const { return state_->order.batches_per_epoch(); }
-uint64_t BatchPipeline::samples_per_epoch() const { return state_->order.samples_per_epoch(); }
-uint32_t BatchPipeline::threads() const { return state_->options.threads; }
-uint64_t BatchPipeline::block_memory_bytes() const { return state_->budget; }
+uint64_t BatchPipeline::batches_per_epoch() const {
+  return state_->order.batches_per_epoch();
+}
+uint64_t BatchPipeline::samples_per_epoch() const {
+  return state_->order.samples_per_epoch();
+}
+uint32_t BatchPipeline::threads() const {
+  return state_->options.threads;
+}
+uint64_t BatchPipeline::block_memory_bytes() const {
+  return state_->budget;
+}
 
 void BatchPipeline::start_epoch(uint64_t epoch, uint64_t first_batch, const EpochSettings& settings) {
   state_->start(epoch, first_batch, settings);
 }
 
-std::optional<Batch> BatchPipeline::next() { return state_->next(); }
+std::optional<Batch> BatchPipeline::next() {
+  return state_->next();
+}
 
 StageSeconds BatchPipeline::stage_seconds() const {
   StageSeconds seconds;

@@ -1,7 +1,8 @@
 // BatchPipeline: shards in, uint8 NHWC batches out, decoded by TBB threads ahead of the consumer.
 //
 //   SampleOrder -> BatchPlanner -> BlockReader (reader threads) -> decode + augment (TBB arena) -> Slot -> consumer
-//                                                                                                 ^----- empty slot ---'
+//                                                                                                 ^----- empty slot
+//                                                                                                 ---'
 //
 // Memory is bounded: `slots` batch buffers allocated once through a SlotAllocator (pinned memory on CUDA), and the
 // blocks of the windows in flight. No processes, no shared memory segments.
@@ -61,8 +62,8 @@ struct Batch {
   uint32_t count = 0;               // Of this rank; may differ between ranks and in the last batch.
   uint32_t global_count = 0;        // Of all ranks together.
   uint32_t size = 0;
-  uint64_t epoch = 0, index = 0;    // Global batch number within the epoch.
-  std::shared_ptr<void> slot;       // Owns the memory above.
+  uint64_t epoch = 0, index = 0;  // Global batch number within the epoch.
+  std::shared_ptr<void> slot;     // Owns the memory above.
 
   void release() { *this = Batch(); }
 };

@@ -25,14 +25,13 @@ BatchPlanner::BatchPlanner(const imgpack::SplitView& split, const SampleOrder& o
 bool BatchPlanner::needed_here(uint32_t partition, uint64_t place) const {
   const uint64_t from = order_.batch_range(next_batch_).first;
   const uint64_t begin = std::max(epoch_.occurrence(partition, place), from);
-  const uint64_t end =
-      std::min(epoch_.occurrence(partition, place) + order_.repeats(), order_.samples_per_epoch());
+  const uint64_t end = std::min(epoch_.occurrence(partition, place) + order_.repeats(), order_.samples_per_epoch());
   for (uint64_t sample = begin; sample < end;) {
     const uint64_t batch = sample / order_.batch();
     const BatchRange range = order_.batch_range(batch);
     const EpochOrder::Span span = epoch_.span_in_batch(partition, place, range.first, range.last);
-    const LocalRange local = local_range(static_cast<uint32_t>(range.last - range.first), share_.bn_group, share_.rank,
-                                         share_.world);
+    const LocalRange local =
+        local_range(static_cast<uint32_t>(range.last - range.first), share_.bn_group, share_.rank, share_.world);
     if (span.begin < local.end && span.end > local.begin) return true;
     sample = range.last;
   }
@@ -52,7 +51,8 @@ std::shared_ptr<BlockUse> BatchPlanner::use(uint32_t block, uint32_t partition) 
   std::vector<BlockExtent>& extents = use->request.extents;
   for (uint32_t i = 0; i < plan.records; ++i) {
     if (!needed_here(partition, places[i])) continue;
-    const uint64_t offset = split_.offset[plan.first_record + i], bytes = split_.columns.record_bytes[plan.first_record + i];
+    const uint64_t offset = split_.offset[plan.first_record + i],
+                   bytes = split_.columns.record_bytes[plan.first_record + i];
     if (extents.empty() || offset - (extents.back().offset + extents.back().bytes) > kGapBytes)
       extents.push_back({offset, 0, use->request.bytes()});
     BlockExtent& extent = extents.back();

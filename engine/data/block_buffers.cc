@@ -8,7 +8,9 @@
 
 namespace imgtrain::data {
 
-BlockBuffer::BlockBuffer(BlockBuffer&& other) noexcept { *this = std::move(other); }
+BlockBuffer::BlockBuffer(BlockBuffer&& other) noexcept {
+  *this = std::move(other);
+}
 
 BlockBuffer& BlockBuffer::operator=(BlockBuffer&& other) noexcept {
   std::swap(owner_, other.owner_);

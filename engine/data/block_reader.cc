@@ -12,7 +12,9 @@ namespace imgtrain::data {
 using imgpack::Error;
 using imgpack::ErrorKind;
 
-uint64_t BlockRequest::bytes() const { return extents.empty() ? 0 : extents.back().at + extents.back().bytes; }
+uint64_t BlockRequest::bytes() const {
+  return extents.empty() ? 0 : extents.back().at + extents.back().bytes;
+}
 
 LoadedBlock::LoadedBlock(BlockReader& reader, BlockRequest request)
     : reader_(reader), request_(std::move(request)), size_(request_.bytes()) {
@@ -27,11 +29,7 @@ LoadedBlock::~LoadedBlock() {
 
 BlockReader::BlockReader(imgpack::FileSystem& fs, std::vector<std::filesystem::path> shards,
                          const BlockReaderOptions& options, std::shared_ptr<Signal> signal)
-    : fs_(fs),
-      shards_(std::move(shards)),
-      options_(options),
-      signal_(std::move(signal)),
-      buffers_(options.keep_bytes) {
+    : fs_(fs), shards_(std::move(shards)), options_(options), signal_(std::move(signal)), buffers_(options.keep_bytes) {
   for (uint32_t i = 0; i < std::max(options.threads, 1u); ++i) threads_.emplace_back([this] { run(); });
 }
 
@@ -65,6 +63,8 @@ void BlockReader::cancel() {
     block->error_ = std::make_exception_ptr(Error(ErrorKind::kInterrupted, "reading was cancelled"));
     block->status_.store(BlockStatus::kFailed, std::memory_order_release);
   }
+  const std::lock_guard lock(files_mutex_);
+  files_.clear();
 }
 
 void BlockReader::run() {

@@ -59,8 +59,8 @@ class LoadedBlock {
 };
 
 struct BlockReaderOptions {
-  uint32_t threads = 4;     // Reads in flight.
-  size_t keep_bytes = 0;    // Memory of finished blocks to keep for the next ones.
+  uint32_t threads = 4;      // Reads in flight.
+  size_t keep_bytes = 0;     // Memory of finished blocks to keep for the next ones.
   uint32_t open_files = 64;  // At most.
 };
 
@@ -74,7 +74,8 @@ class BlockReader {
 
   // Never blocks. The memory counts from now on.
   std::shared_ptr<LoadedBlock> request(BlockRequest request);
-  // What is queued and not begun fails with Error(kInterrupted).
+  // What is queued and not begun fails with Error(kInterrupted). Files are opened afresh afterwards, so that shards
+  // that were mended in between are seen.
   void cancel();
 
   size_t memory_bytes() const { return memory_bytes_.load(); }  // Of blocks requested and not yet freed.

@@ -129,7 +129,8 @@ std::vector<OrderedSample> EpochOrder::samples(uint64_t first, uint64_t last, Wi
     WindowCache::Entry& entry = cache.partitions[p];
     const uint64_t* starts = window_start_.data() + first_window_[p];
     const uint64_t* starts_end = starts + windows(p) + 1;
-    uint64_t window = static_cast<uint64_t>(std::upper_bound(starts, starts_end, begin / options_.repeats) - starts) - 1;
+    uint64_t window =
+        static_cast<uint64_t>(std::upper_bound(starts, starts_end, begin / options_.repeats) - starts) - 1;
     for (uint64_t i = begin; i < end; ++i) {
       const uint64_t place = i / options_.repeats;
       while (place >= starts[window + 1]) ++window;

@@ -19,10 +19,10 @@ namespace imgtrain::data {
 
 // One sample of a global batch.
 struct OrderedSample {
-  uint64_t record = 0;     // Position in the split's record order.
+  uint64_t record = 0;  // Position in the split's record order.
   uint32_t repeat = 0;
   uint32_t partition = 0;
-  uint32_t block = 0;      // Index into BlockPlan::blocks.
+  uint32_t block = 0;  // Index into BlockPlan::blocks.
 };
 
 struct EpochOrderOptions {
@@ -80,12 +80,12 @@ class EpochOrder {
 
   const BlockPlan& plan_;
   const EpochOrderOptions options_;
-  std::vector<uint32_t> turn_;            // Of every partition within a round of slots: the rotation's inverse.
-  std::vector<uint32_t> sequence_;        // Block (index into the plan) at every position; partitions one after another.
-  std::vector<uint32_t> position_;        // Of every block within its partition's sequence: the inverse.
-  std::vector<uint32_t> partition_of_;    // Of every block.
-  std::vector<uint64_t> first_window_;    // Of every partition, in window_start_.
-  std::vector<uint64_t> window_start_;    // Place at which a window begins; per partition windows + 1 elements.
+  std::vector<uint32_t> turn_;          // Of every partition within a round of slots: the rotation's inverse.
+  std::vector<uint32_t> sequence_;      // Block (index into the plan) at every position; partitions one after another.
+  std::vector<uint32_t> position_;      // Of every block within its partition's sequence: the inverse.
+  std::vector<uint32_t> partition_of_;  // Of every block.
+  std::vector<uint64_t> first_window_;  // Of every partition, in window_start_.
+  std::vector<uint64_t> window_start_;  // Place at which a window begins; per partition windows + 1 elements.
 };
 
 }  // namespace imgtrain::data

@@ -22,15 +22,15 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
 // What a stream is drawn for. Each purpose has its own, so that a new kind of draw changes no other.
 // A number never changes its meaning: a run that is resumed by a later version must see the same crops.
 enum class Purpose : uint32_t {
-  kBlockOrder = 1,   // a = epoch, b = partition.
-  kBlockMix = 2,     // a = epoch, b = partition, c = block within the partition.
-  kWindowMix = 3,    // a = epoch, b = partition, c = window within the partition.
-  kCrop = 16,        // Samples: a = epoch, b = sample id, c = repeat.
+  kBlockOrder = 1,  // a = epoch, b = partition.
+  kBlockMix = 2,    // a = epoch, b = partition, c = block within the partition.
+  kWindowMix = 3,   // a = epoch, b = partition, c = window within the partition.
+  kCrop = 16,       // Samples: a = epoch, b = sample id, c = repeat.
   kFlip = 17,
-  kColour = 18,      // Further augmentations of one sample.
-  kPolicy = 19,      // AutoAugment, RandAugment, TrivialAugment.
-  kErase = 20,       // RandomErasing, Cutout.
-  kMixup = 32,       // Batches: a = step, b = 0, c = group.
+  kColour = 18,  // Further augmentations of one sample.
+  kPolicy = 19,  // AutoAugment, RandAugment, TrivialAugment.
+  kErase = 20,   // RandomErasing, Cutout.
+  kMixup = 32,   // Batches: a = step, b = 0, c = group.
   kCutmix = 33,
   kDropPath = 34,
   kUser = 1u << 16,  // From here on: free for experiments.

@@ -5,6 +5,7 @@
 
 #include "format/error.h"
 #include "format/record.h"
+#include "format/shard_reader.h"
 
 namespace imgtrain::data {
 namespace {
@@ -58,20 +59,11 @@ imgpack::jpeg::DecodePath SampleDecoder::decode_record(const PlannedSample& samp
   const imgpack::IndexColumns& columns = split_.columns;
   const uint64_t record = sample.record;
   const auto path = dataset_.shard_path(split_.info.name, split_.shard[record]);
-  const auto bytes = block.bytes().subspan(sample.block->at[record - sample.block->first_record],
-                                           columns.record_bytes[record]);
+  const auto bytes =
+      block.bytes().subspan(sample.block->at[record - sample.block->first_record], columns.record_bytes[record]);
   const imgpack::RecordView view = imgpack::parse_record(bytes, path, split_.offset[record]);
   name = view.meta.name;
-  if (view.meta.id != columns.id[record])
-    throw Error(ErrorKind::kCorruption,
-                "record is not the one that the index names: expected id " + hex(columns.id[record]) + ", found " +
-                    hex(view.meta.id),
-                path, split_.offset[record]);
-  if (view.meta.label != columns.label[record])
-    throw Error(ErrorKind::kCorruption,
-                "record and index disagree about the label: expected " + std::to_string(columns.label[record]) +
-                    ", found " + std::to_string(view.meta.label),
-                path, split_.offset[record]);
+  imgpack::check_against_index(view, columns, record, path, split_.offset[record]);
 
   const imgpack::jpeg::SampleWindow window =
       options_.transform == Transform::kTrain

@@ -49,7 +49,9 @@ SampleOrder::SampleOrder(const imgpack::SplitView& split, const SampleOrderOptio
                         options_.block_bytes)),
       rotation_(partition_rotation(plan_.partitions())) {}
 
-uint32_t SampleOrder::partitions() const { return plan_.partitions(); }
+uint32_t SampleOrder::partitions() const {
+  return plan_.partitions();
+}
 
 uint64_t SampleOrder::batches_per_epoch() const {
   const uint64_t samples = plan_.records();

@@ -9,12 +9,14 @@ namespace imgtrain::data {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+constexpr size_t aligned(size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 class HeapSlots : public SlotAllocator {
  public:
-  void* allocate(size_t bytes) override { return ::operator new(bytes, std::align_val_t{kAlignment}); }
-  void release(void* memory, size_t) noexcept override { ::operator delete(memory, std::align_val_t{kAlignment}); }
+  void* allocate(size_t bytes) override { return ::operator new (bytes, std::align_val_t{kAlignment}); }
+  void release(void* memory, size_t) noexcept override { ::operator delete (memory, std::align_val_t{kAlignment}); }
 };
 
 }  // namespace
@@ -33,8 +35,8 @@ std::shared_ptr<SlotPool> SlotPool::make(SlotAllocator& allocator, uint32_t slot
   for (uint32_t i = 0; i < slots; ++i) {
     pool->memory_.push_back(allocator.allocate(bytes));
     auto* start = static_cast<uint8_t*>(pool->memory_.back());
-    pool->slots_.push_back({start, reinterpret_cast<int64_t*>(start + images),
-                            reinterpret_cast<uint64_t*>(start + images + numbers)});
+    pool->slots_.push_back(
+        {start, reinterpret_cast<int64_t*>(start + images), reinterpret_cast<uint64_t*>(start + images + numbers)});
     pool->free_.push_back(i);
   }
   return pool;

@@ -1,6 +1,7 @@
 // SlotPool owns the batch buffers of a pipeline: allocated once, lent out, taken back.
 //
-//   slot  | images: samples x size x size x 3 | labels: samples x int64 | ids: samples x uint64 |   each part on 64 bytes
+//   slot  | images: samples x size x size x 3 | labels: samples x int64 | ids: samples x uint64 |   each part on 64
+//   bytes
 #pragma once
 
 #include <cstddef>

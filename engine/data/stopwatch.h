@@ -15,8 +15,8 @@ class Stopwatch {
    public:
     explicit Lap(Stopwatch& watch) : watch_(watch), start_(Clock::now()) {}
     ~Lap() {
-      watch_.nanoseconds_ += static_cast<uint64_t>(
-          std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start_).count());
+      watch_.nanoseconds_ +=
+          static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start_).count());
     }
     Lap(const Lap&) = delete;
     Lap& operator=(const Lap&) = delete;

@@ -32,7 +32,7 @@ class SynchronizedBatchNorm : public torch::autograd::Function<SynchronizedBatch
     Tensor packed = torch::zeros({2 * channels + 1}, weight.options().dtype(torch::kDouble));
     if (local_count > 0) {
       // Two passes in float accumulation give the local variance; the sums are then exact enough in double.
-      auto [var, mean] = torch::var_mean(x.to(torch::kFloat), {0, 2, 3}, /*correction=*/0);
+      auto [var, mean] = torch::var_mean(x.to(weight.scalar_type()), {0, 2, 3}, /*correction=*/0);
       mean = mean.to(torch::kDouble);
       packed.narrow(0, 0, channels).copy_(mean * local_count);
       packed.narrow(0, channels, channels).copy_((var.to(torch::kDouble) + mean * mean) * local_count);
@@ -43,14 +43,14 @@ class SynchronizedBatchNorm : public torch::autograd::Function<SynchronizedBatch
     const Tensor mean = packed.narrow(0, 0, channels) / count;
     const Tensor var = (packed.narrow(0, channels, channels) / count - mean * mean).clamp_min_(0.0);
     const Tensor unbiased_var = var * (count / (count - 1));
-    const Tensor mean_f = mean.to(torch::kFloat), var_f = var.to(torch::kFloat);
+    const Tensor mean_f = mean.to(weight.scalar_type()), var_f = var.to(weight.scalar_type());
     Tensor y = local_count > 0
                    ? at::batch_norm(x, weight, bias, mean_f, var_f, /*training=*/false, 0.0, eps, /*cudnn=*/false)
                    : torch::empty_like(x);
     context->save_for_backward({x, weight, mean_f, var_f, count});
     context->saved_data["eps"] = eps;
     context->saved_data["sum"] = c10::IValue::make_capsule(c10::make_intrusive<Exchange>(sum_over_ranks));
-    const Tensor unbiased_f = unbiased_var.to(torch::kFloat);
+    const Tensor unbiased_f = unbiased_var.to(weight.scalar_type());
     context->mark_non_differentiable({mean_f, unbiased_f});
     return {y, mean_f, unbiased_f};
   }
@@ -80,9 +80,9 @@ class SynchronizedBatchNorm : public torch::autograd::Function<SynchronizedBatch
       const Tensor scale = weight.to(torch::kDouble) * invstd / count;
       const Tensor slope = scale * invstd * packed.narrow(0, 0, channels);
       const Tensor offset = scale * packed.narrow(0, channels, channels) - slope * mean_d;
-      const Tensor correction = torch::addcmul(per_channel(offset.to(torch::kFloat)), x.to(torch::kFloat),
-                                               per_channel(slope.to(torch::kFloat)));
-      grad_x = (grad_x.to(torch::kFloat) - correction).to(x.scalar_type());
+      const auto type = weight.scalar_type();
+      const Tensor correction = torch::addcmul(per_channel(offset.to(type)), x.to(type), per_channel(slope.to(type)));
+      grad_x = (grad_x.to(type) - correction).to(x.scalar_type());
     }
     return {grad_x, grad_weight, grad_bias, Tensor(), Tensor()};
   }

@@ -19,28 +19,6 @@ nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride) {
   return nn::Conv2d(nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
 }
 
-struct Architecture {
-  bool bottleneck;
-  std::array<int, 4> blocks;
-};
-
-Architecture architecture(int depth) {
-  switch (depth) {
-    case 18:
-      return {false, {2, 2, 2, 2}};
-    case 34:
-      return {false, {3, 4, 6, 3}};
-    case 50:
-      return {true, {3, 4, 6, 3}};
-    case 101:
-      return {true, {3, 4, 23, 3}};
-    case 152:
-      return {true, {3, 8, 36, 3}};
-  }
-  throw imgpack::Error(imgpack::ErrorKind::kUsage,
-                       "no such ResNet: expected a depth of 18, 34, 50, 101 or 152, found " + std::to_string(depth));
-}
-
 }  // namespace
 
 // What ResNetImpl needs of a block, whichever kind it is. Submodules are registered in torchvision's order, so that
@@ -123,24 +101,25 @@ class Bottleneck : public ResidualBlock {
 }  // namespace
 
 ResNetImpl::ResNetImpl(const ResNetOptions& options) : options_(options) {
-  const Architecture arch = architecture(options.depth);
+  const ResNetArchitecture architecture = resnet_architecture(options.depth);
   if (options.num_classes < 1)
     throw imgpack::Error(imgpack::ErrorKind::kUsage,
                          "a model needs classes: expected 1 or more, found " + std::to_string(options.num_classes));
   conv1 = register_module("conv1", conv(3, in_planes_, 7, 2));
   bn1 = register_module("bn1", BatchNorm2d(in_planes_));
-  layer1 = register_module("layer1", make_layer(64, arch.blocks[0], 1));
-  layer2 = register_module("layer2", make_layer(128, arch.blocks[1], 2));
-  layer3 = register_module("layer3", make_layer(256, arch.blocks[2], 2));
-  layer4 = register_module("layer4", make_layer(512, arch.blocks[3], 2));
+  layer1 = register_module("layer1", make_layer(64, architecture.blocks[0], 1));
+  layer2 = register_module("layer2", make_layer(128, architecture.blocks[1], 2));
+  layer3 = register_module("layer3", make_layer(256, architecture.blocks[2], 2));
+  layer4 = register_module("layer4", make_layer(512, architecture.blocks[3], 2));
   fc = register_module("fc", nn::Linear(in_planes_, options.num_classes));
   initialize();
 }
 
 torch::nn::Sequential ResNetImpl::make_layer(int64_t planes, int blocks, int64_t stride) {
+  const bool bottleneck = resnet_architecture(options_.depth).bottleneck;
   nn::Sequential layer;
   for (int i = 0; i < blocks; ++i, stride = 1) {
-    if (architecture(options_.depth).bottleneck) {
+    if (bottleneck) {
       layer->push_back(std::make_shared<Bottleneck>(in_planes_, planes, stride));
       in_planes_ = planes * Bottleneck::kExpansion;
     } else {

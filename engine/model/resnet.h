@@ -12,16 +12,9 @@
 #include <vector>
 
 #include "engine/model/batch_norm.h"
+#include "engine/model/portable/resnet_options.h"
 
 namespace imgtrain {
-
-struct ResNetOptions {
-  int depth = 50;  // 18, 34, 50, 101 or 152. Anything else: Error(kUsage).
-  int64_t num_classes = 1000;
-  bool zero_init_last_gamma = false;  // Last batch norm of every block starts at 0 (torchvision's zero_init_residual).
-  // Initial weights follow from this alone: not from global random state, threads or device. Its low 32 bits count.
-  uint64_t seed = 0;
-};
 
 class ResidualBlock;
 

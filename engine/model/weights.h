@@ -37,21 +37,22 @@ void write_tensors(imgpack::FileSystem& fs, const std::filesystem::path& path, c
 // Throws Error(kCorruption) naming what is wrong with a damaged or hostile file.
 TensorFile read_tensors(imgpack::FileSystem& fs, const std::filesystem::path& path);
 
-// How a model describes itself in metadata: {"model": "resnet50", "num_classes": "1000", …}.
+// How a model describes itself in metadata: {"model": "resnet50", "num_classes": "1000"}.
 std::map<std::string, std::string> describe(const ResNetOptions& options);
 // The reverse, for a file that says what it holds; else (a file of torchvision's) from names and shapes.
 // Throws Error(kInvalidInput) if it is no ResNet of ours.
 ResNetOptions options_of(const TensorFile& file, const std::filesystem::path& path);
 
-struct LoadOptions {
-  // Fine-tuning: a classifier (fc.*) of another number of classes is left as it was initialised.
-  bool allow_other_classes = false;
+enum class Classifier {
+  kMustFit,
+  kKeepOwnIfOther,  // Fine-tuning: a classifier (fc.*) of another number of classes is left as it was initialised.
 };
 
-// Copies tensors into the model (converting type and device). Every name must be there and have the model's shape;
-// otherwise Error(kInvalidInput) lists what is missing, unexpected and of another shape, and the model is untouched.
-void load_state_dict(torch::nn::Module& model, const TensorFile& file, const std::filesystem::path& path,
-                     const LoadOptions& options = {});
+// Copies tensors into the model (converting type and device). Every name must be there and have the model's shape, and
+// nothing else (but num_batches_tracked, which files from before PyTorch 0.4.1 lack); otherwise Error(kInvalidInput)
+// says whose weights these are, or lists what is missing, unexpected and of another shape. The model is then untouched.
+void load_state_dict(ResNetImpl& model, const TensorFile& file, const std::filesystem::path& path,
+                     Classifier classifier = Classifier::kMustFit);
 
 // Classes of the shards that a model is about to see. Error(kInvalidInput) if their number differs from the model's.
 void require_classes(const ResNetOptions& model, int64_t dataset_classes, const std::filesystem::path& dataset);

@@ -1,7 +1,7 @@
 // Data parallelism behind one small interface: one process per device, the same model in each.
 //
-//   Launch (from the environment) -> make_gradient_sync -> broadcast -> { backward || all-reduce of full buckets } ->
-//   finish
+//   Launch (engine/train/run/launch.h) -> make_gradient_sync -> broadcast -> { backward || all-reduce of full buckets }
+//   -> finish
 //
 // Gradients are SUMS: every rank computes the sum of its samples' losses divided by the *global* batch, so that local
 // batches may differ in size, and one rank may even have none. One thread (the trainer's) calls everything here but
@@ -12,27 +12,13 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "engine/train/run/launch.h"
+
 namespace imgtrain {
-
-// Which process of how many this is, and where they meet.
-struct Launch {
-  int rank = 0, world = 1;
-  int local_rank = 0, local_world = 1;  // Among the processes of this host.
-  std::string master_address = "127.0.0.1";
-  uint16_t master_port = 29500;
-  std::string launcher = "none";  // "torchrun", "slurm" or "none": for the log.
-};
-
-// From RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT (torchrun; imgtrain --gpus sets the
-// same), else from SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID, …; else one process. Error(kUsage) names the variable
-// that is missing, not a number or out of range.
-Launch launch_from_environment();
-Launch launch_from(const std::map<std::string, std::string>& environment);  // The same, for tests.
 
 struct GradientSyncOptions {
   uint64_t bucket_bytes = 25ull << 20;
@@ -64,7 +50,8 @@ class GradientSync {
   virtual void all_reduce_sum(torch::Tensor& tensor) = 0;
   virtual void all_reduce_max(torch::Tensor& tensor) = 0;
   virtual void barrier() = 0;
-  // Any thread: ends exchanges in flight with an error, here and thereby on the other ranks.
+  // Any thread: gives up. On CUDA exchanges in flight end with an error; Gloo's end on the other ranks when this
+  // process does, which should be next.
   virtual void abort() = 0;
 
   virtual uint64_t bytes_exchanged() const = 0;  // Of gradients, on this rank, since attach().

@@ -7,6 +7,11 @@ namespace imgpack {
 
 cli::Verb build_verb();
 cli::Verb plan_verb();
+cli::Verb verify_verb();
+cli::Verb inspect_verb();
+cli::Verb ls_verb();
+cli::Verb cat_verb();
+cli::Verb extract_verb();
 cli::Verb sample_verb();
 
 }  // namespace imgpack
