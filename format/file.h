@@ -55,11 +55,21 @@ class FileSystem {
 
 FileSystem& posix_file_system();
 
+// Fills `out`. Throws Error(kCorruption) where the file ends before that.
+void read_exactly(const RandomAccessFile& file, uint64_t offset, std::span<std::byte> out);
+
 // Reads a whole small file. Throws Error(kCorruption) if it is larger than `limit_bytes`.
 std::string read_text(FileSystem& fs, const std::filesystem::path& path, uint64_t limit_bytes);
 
 // Publishes `bytes` under `path` so that a crash leaves the old file or the new one: temporary file, sync, rename,
 // directory sync.
 void publish(FileSystem& fs, const std::filesystem::path& path, std::string_view bytes);
+
+// Files are written under their name and this suffix until they are published. Whatever carries it may be deleted.
+inline constexpr const char* kTemporarySuffix = ".tmp";
+std::filesystem::path temporary_path(const std::filesystem::path& target);
+
+// For clean-up on the way out of a failure: a second failure is not worth reporting.
+void remove_quietly(FileSystem& fs, const std::filesystem::path& path) noexcept;
 
 }  // namespace imgpack

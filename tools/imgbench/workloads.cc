@@ -1,0 +1,12 @@
+#include "tools/imgbench/workloads.h"
+
+namespace imgbench {
+
+const std::vector<WorkloadEntry>& workloads() {
+  static const std::vector<WorkloadEntry> table = {
+      scan_workload(), read_workload(), pipeline_workload(), eval_pipeline_workload(), pack_workload(),
+  };
+  return table;
+}
+
+}  // namespace imgbench

@@ -1,0 +1,18 @@
+// The table of workloads.
+#pragma once
+
+#include <vector>
+
+#include "tools/imgbench/workload.h"
+
+namespace imgbench {
+
+WorkloadEntry read_workload();
+WorkloadEntry pipeline_workload();
+WorkloadEntry eval_pipeline_workload();
+WorkloadEntry scan_workload();
+WorkloadEntry pack_workload();
+
+const std::vector<WorkloadEntry>& workloads();
+
+}  // namespace imgbench
