@@ -47,6 +47,8 @@ struct BaselineHeader {
   McuBlock block[kMaxBlocksPerMcu];
   uint16_t quant[kTableSlots][kBlockCoefficients];  // In natural order.
 
+  size_t mcu_coefficients() const { return static_cast<size_t>(blocks_per_mcu) * kBlockCoefficients; }
+
   CodeTable dc_table[kTableSlots], ac_table[kTableSlots];
   FastTable fast_table[kTableSlots];
 };

@@ -50,9 +50,7 @@ struct BitWindow {
   }
 
   // Bits between `bytes` and the top of the window.
-  uint64_t position(const uint8_t* bytes) const {
-    return static_cast<uint64_t>(next - bytes) * 8 - (valid & 63);
-  }
+  uint64_t position(const uint8_t* bytes) const { return static_cast<uint64_t>(next - bytes) * 8 - (valid & 63); }
 };
 
 // The value that follows the code of `entry` (CodeEntry) at the top of `window`.
@@ -187,8 +185,10 @@ bool decode_segments(const BaselineHeader& header, EntropySegment* segments, siz
       const Progress progress = advance_stream(s, header);
       if (HWY_LIKELY(progress == Progress::kMore)) continue;
       if (progress == Progress::kBad) return false;
-      s.segment->end_bit = s.window.position(s.segment->bytes);
-      if (s.segment->end_bit > s.segment->size * 8) return false;
+      const EntropySegment& segment = *s.segment;
+      const uint64_t end_bit = s.window.position(segment.bytes);
+      if (end_bit > segment.size * 8) return false;
+      if (segment.expected_end_bit != 0 && end_bit != segment.expected_end_bit) return false;
       if (started < count) {
         start_stream(s, header, segments[started++]);
       } else {

@@ -43,11 +43,11 @@ struct EntropySegment {
   int16_t dc[kMaxComponents] = {};  // Predictors before the first block, after decoding those behind the last.
   int16_t* coefficients = nullptr;  // blocks_per_mcu * 64 per MCU, kCoefficientPadding more writable.
   int mcus = 0;                     // At least 1.
-  uint64_t end_bit = 0;             // Set by decoding: bits from `bytes` to behind the last block.
+  uint64_t expected_end_bit = 0;    // Where the last block has to end, in bits from `bytes`; 0: anywhere.
 };
 
 // Decodes all segments, several at a time on the calling thread. False: a code that does not exist, a block with more
-// than 64 coefficients, or a segment that needs more bytes than it has.
+// than 64 coefficients, or a segment that needs more bytes than it has or does not end where it has to.
 bool decode_segments(const BaselineHeader& header, EntropySegment* segments, size_t count);
 
 struct WalkState {

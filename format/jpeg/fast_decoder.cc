@@ -10,9 +10,9 @@
 #include "format/jpeg/decode_window.h"
 #include "format/jpeg/entropy_index.h"
 #include "format/jpeg/entropy_kernels.h"
-#include "format/jpeg/marker_walk.h"
 #include "format/jpeg/pixel_kernels.h"
 #include "format/jpeg/planar_taps.h"
+#include "format/jpeg/segment_cutter.h"
 #include "format/jpeg/zigzag.h"
 
 namespace imgpack::jpeg {
@@ -20,11 +20,6 @@ namespace {
 
 constexpr int kGroupRows = 8;  // MCU rows whose coefficients are held at once.
 constexpr size_t kStrideAlign = 64;
-
-Error damaged(const char* reason) {
-  return Error(ErrorKind::kCorruption, std::string("JPEG stream damaged: expected a whole image, found: ") + reason, {},
-               {}, "imgpack verify --level decode names every damaged record");
-}
 
 template <class T>
 T* at_least(std::vector<T>& v, size_t n) {
@@ -35,14 +30,7 @@ T* at_least(std::vector<T>& v, size_t n) {
 // The MCUs under the window, and where in the index their rows are entered.
 struct McuRange {
   int column0 = 0, column1 = 0, row0 = 0, row1 = 0;
-  int entry0 = 0, entry1 = 0;  // Entries of a row: the one that holds column0, the first one not before column1.
-  int first_column = 0;        // Of entry0.
-};
-
-// MCUs of one row that are decoded in one go: all that the window needs of it, or up to a restart marker.
-struct Piece {
-  int row = 0;
-  int column = 0;
+  int entry = 0;  // Of each row: the one that column0 belongs to.
 };
 
 // How one component is resized, in its own samples.
@@ -90,33 +78,29 @@ struct Plane {
 
 struct FastDecoder::State {
   BaselineHeader header;
-  const uint8_t* scan = nullptr;
   McuRange range;
   Geometry geometry[2];  // Luma's; chroma's where it is subsampled.
   Plane plane[kMaxComponents];
   alignas(64) int16_t quant[kMaxComponents][kBlockCoefficients];
-  std::vector<Piece> pieces;
-  std::vector<EntropySegment> segments;
-  std::vector<uint8_t> bytes;  // Destuffed.
-  std::vector<int16_t> coefficients, samples;
+  SegmentCutter cutter;
+  std::vector<RowRequest> requests;
+  std::vector<int16_t> samples;
   std::vector<uint8_t> line;
 
-  size_t mcu_coefficients() const { return static_cast<size_t>(header.blocks_per_mcu) * kBlockCoefficients; }
   bool chroma_is_smaller() const { return header.components == 3 && (header.max_h > 1 || header.max_v > 1); }
   Geometry& geometry_of(int component) { return geometry[component > 0 && chroma_is_smaller() ? 1 : 0]; }
 
   void lay_out(const SampleWindow& window, int out_width, int out_height, Filter filter, int mcus_per_entry);
   void prepare_planes();
-  void cut_segments(const EntropyIndexView& index, int row, int rows);
-  void cut_row(const EntropyIndexView& index, int row, size_t& byte_at, size_t& coefficient_at);
+  void decode_coefficients(int row, int rows);
   void make_room(int rows);
-  void transform(size_t piece);
+  void transform(const Piece& piece, const EntropySegment& segment);
   void drop_lines(int next_output, int out_height);
 };
 
 void FastDecoder::State::lay_out(const SampleWindow& w, int out_width, int out_height, Filter filter,
                                  int mcus_per_entry) {
-  range = {header.mcus_per_row, 0, header.mcu_rows, 0, 0, 0, 0};
+  range = {header.mcus_per_row, 0, header.mcu_rows, 0, 0};
   const int sets = chroma_is_smaller() ? 2 : 1;
   for (int set = 0; set < sets; set++) {
     Geometry& g = geometry[set];
@@ -133,9 +117,7 @@ void FastDecoder::State::lay_out(const SampleWindow& w, int out_width, int out_h
     g.down.rebase(0);
     make_horizontal_plan(g.across.taps, g.plan);
   }
-  range.entry0 = range.column0 / mcus_per_entry;
-  range.entry1 = (range.column1 + mcus_per_entry - 1) / mcus_per_entry;
-  range.first_column = range.entry0 * mcus_per_entry;
+  range.entry = range.column0 / mcus_per_entry;
 }
 
 void FastDecoder::State::prepare_planes() {
@@ -151,79 +133,14 @@ void FastDecoder::State::prepare_planes() {
   }
 }
 
-// Appends the pieces of one MCU row.
-void FastDecoder::State::cut_row(const EntropyIndexView& index, int row, size_t& byte_at, size_t& coefficient_at) {
-  const size_t row_entry = static_cast<size_t>(row) * static_cast<size_t>(index.entries_per_row());
-  const EntropyEntry entry = index.entry(row_entry + static_cast<size_t>(range.entry0));
-  const size_t end_entry = row_entry + static_cast<size_t>(range.entry1);
-  const EntropyEntry last =
-      end_entry < index.entries() ? index.entry(end_entry) : EntropyEntry{index.scan_bytes(), 0, {}};
-  if (entry.byte >= last.byte + (last.bit > 0) || last.byte > index.scan_bytes())
-    throw damaged("index entries out of order");
-  int column = range.first_column;
-  int64_t mcu = int64_t{row} * header.mcus_per_row + column;
-  size_t from = entry.byte;
-  for (bool first = true; column < range.column1; first = false) {
-    int mcus = range.column1 - column;
-    if (header.restart_interval > 0) {
-      mcus = static_cast<int>(std::min<int64_t>(mcus, header.restart_interval - mcu % header.restart_interval));
-    }
-    if (from > last.byte) throw damaged("a restart marker is missing");
-    const Destuffed destuffed = destuff(scan + from, last.byte - from, bytes.data() + byte_at);
-    from += destuffed.consumed;
-    uint8_t* end = bytes.data() + byte_at + destuffed.written;
-    size_t size = destuffed.written;
-    std::memset(end, 0, kStreamPadding + 1);
-    const bool at_marker = from < last.byte;
-    if (!at_marker && from < index.scan_bytes()) {
-      *end = scan[from];  // The last entry's own byte may begin with bits of this piece.
-      size++;
-    }
-    EntropySegment segment;
-    segment.bytes = bytes.data() + byte_at;
-    segment.size = size;
-    if (first) {
-      segment.first_bit = entry.bit;
-      std::copy(std::begin(entry.dc), std::end(entry.dc), segment.dc);
-    }
-    segment.coefficients = coefficients.data() + coefficient_at;
-    segment.mcus = mcus;
-    segments.push_back(segment);
-    pieces.push_back({row, column});
-    byte_at += size + kStreamPadding;
-    coefficient_at += static_cast<size_t>(mcus) * mcu_coefficients() + kCoefficientPadding;
-    column += mcus;
-    mcu += mcus;
-    if (column >= range.column1) break;
-    const uint8_t expected = static_cast<uint8_t>(kRst0 + ((mcu / header.restart_interval - 1) & 7));
-    if (!at_marker || last.byte - from < 2 || scan[from + 1] != expected) throw damaged("a restart marker is missing");
-    from += 2;
+void FastDecoder::State::decode_coefficients(int row, int rows) {
+  requests.clear();
+  for (int r = row; r < row + rows; r++) requests.push_back({r, range.entry, range.column1});
+  cutter.cut(requests);
+  if (!decode_segments(header, cutter.segments().data(), cutter.segments().size())) {
+    throw Error(ErrorKind::kCorruption, "JPEG stream damaged: expected Huffman codes of whole blocks, found others", {},
+                {}, "imgpack verify --level decode names every damaged record");
   }
-}
-
-void FastDecoder::State::cut_segments(const EntropyIndexView& index, int row, int rows) {
-  pieces.clear();
-  segments.clear();
-  const size_t columns = static_cast<size_t>(range.column1 - range.first_column);
-  size_t most_pieces = static_cast<size_t>(rows);
-  if (header.restart_interval > 0) {
-    most_pieces *= std::min(columns, columns / static_cast<size_t>(header.restart_interval) + 2);
-  }
-  // Rows may not claim more bytes together than there are.
-  size_t total = 0, previous_end = 0;
-  for (int r = row; r < row + rows; r++) {
-    const size_t row_entry = static_cast<size_t>(r) * static_cast<size_t>(index.entries_per_row());
-    const size_t begin = index.entry(row_entry + static_cast<size_t>(range.entry0)).byte;
-    const size_t end_entry = row_entry + static_cast<size_t>(range.entry1);
-    const size_t end = end_entry < index.entries() ? index.entry(end_entry).byte : index.scan_bytes();
-    if (begin > end || end > index.scan_bytes() || begin < previous_end) throw damaged("index entries out of order");
-    previous_end = end;
-    total += end - begin;
-  }
-  at_least(bytes, total + most_pieces * (kStreamPadding + kDestuffSlack + 1) + kDestuffSlack);
-  at_least(coefficients, static_cast<size_t>(rows) * columns * mcu_coefficients() + most_pieces * kCoefficientPadding);
-  size_t byte_at = 0, coefficient_at = 0;
-  for (int r = row; r < row + rows; r++) cut_row(index, r, byte_at, coefficient_at);
 }
 
 // Room for the lines of `rows` more MCU rows. Lines wait in front of them for the rest of an output row's taps.
@@ -236,19 +153,18 @@ void FastDecoder::State::make_room(int rows) {
 }
 
 // Writes the samples of a piece's MCUs, as far as the window needs them, behind the lines that wait.
-void FastDecoder::State::transform(size_t i) {
-  const Piece& piece = pieces[i];
+void FastDecoder::State::transform(const Piece& piece, const EntropySegment& segment) {
   const int before = std::max(0, range.column0 - piece.column);
-  const int mcus = segments[i].mcus - before;
+  const int mcus = segment.mcus - before;
   if (mcus <= 0) return;
-  const int16_t* first = segments[i].coefficients + static_cast<size_t>(before) * mcu_coefficients();
+  const int16_t* first = segment.coefficients + static_cast<size_t>(before) * header.mcu_coefficients();
   for (int b = 0; b < header.blocks_per_mcu;) {
     const McuBlock& block = header.block[b];
     const FrameComponent& component = header.component[block.component];
     Plane& p = plane[block.component];
     const int top = (piece.row * component.v + block.line) * kBlockSide - p.first_line;
     const int column = (piece.column + before - range.column0) * component.h * kBlockSide;
-    const BlockRow blocks{first + b * kBlockCoefficients, mcus * component.h, component.h, mcu_coefficients()};
+    const BlockRow blocks{first + b * kBlockCoefficients, mcus * component.h, component.h, header.mcu_coefficients()};
     inverse_dct_row(blocks, quant[block.component], p.samples.data() + p.stride * static_cast<size_t>(top) + column,
                     p.stride);
     b += component.h;
@@ -288,7 +204,7 @@ FastDecoder::Result FastDecoder::decode(std::span<const std::byte> jpeg, std::sp
                 {}, "imgpack reindex makes it anew");
   }
   check_window(window, header.width, header.height, out_width, out_height);
-  s.scan = reinterpret_cast<const uint8_t*>(jpeg.data()) + header.scan_begin;
+  s.cutter.begin(header, *index, reinterpret_cast<const uint8_t*>(jpeg.data()) + header.scan_begin);
   s.lay_out(window, out_width, out_height, filter, index->mcus_per_entry());
   s.prepare_planes();
 
@@ -314,10 +230,9 @@ FastDecoder::Result FastDecoder::decode(std::span<const std::byte> jpeg, std::sp
   int next_output = 0;
   for (int row = s.range.row0; row < s.range.row1; row += kGroupRows) {
     const int rows = std::min(kGroupRows, s.range.row1 - row);
-    s.cut_segments(*index, row, rows);
-    if (!decode_segments(header, s.segments.data(), s.segments.size())) throw damaged("a bad Huffman code");
+    s.decode_coefficients(row, rows);
     s.make_room(rows);
-    for (size_t i = 0; i < s.pieces.size(); i++) s.transform(i);
+    for (size_t i = 0; i < s.cutter.pieces().size(); i++) s.transform(s.cutter.pieces()[i], s.cutter.segments()[i]);
     int ready = out_height;
     for (int c = 0; c < header.components; c++) {
       Plane& p = s.plane[c];
@@ -342,9 +257,7 @@ FastDecoder::Result FastDecoder::decode(std::span<const std::byte> jpeg, std::sp
 
 size_t FastDecoder::scratch_bytes() const {
   const State& s = *state_;
-  size_t bytes = sizeof(State) + s.bytes.capacity() + s.line.capacity() +
-                 2 * (s.coefficients.capacity() + s.samples.capacity()) +
-                 s.segments.capacity() * sizeof(EntropySegment);
+  size_t bytes = sizeof(State) + s.cutter.scratch_bytes() + s.line.capacity() + 2 * s.samples.capacity();
   for (const Plane& p : s.plane) bytes += p.samples.capacity();
   for (const Geometry& g : s.geometry)
     bytes += 2 * (g.across.taps.weight.capacity() + g.down.taps.weight.capacity() + g.plan.weight.capacity()) +
