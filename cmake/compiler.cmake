@@ -23,6 +23,9 @@ if(sanitize_flags)
   add_compile_options(${sanitize_flags})
   add_link_options(${sanitize_flags})
 endif()
+if(IMGPACK_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # Coverage, which steers the fuzzer, in every library of ours.
+endif()
 
 # ccache needs to be told that a precompiled header is an ordinary input.
 find_program(CCACHE_PROGRAM ccache)
