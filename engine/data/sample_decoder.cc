@@ -25,7 +25,8 @@ SampleDecoder::SampleDecoder(const imgpack::Dataset& dataset, const PipelineOpti
     : dataset_(dataset),
       split_(dataset.split(options.split)),
       options_(options),
-      decoder_(imgpack::jpeg::make_reference_decoder()) {}
+      decoder_(imgpack::jpeg::make_decoder(
+          {options.reference_decoder ? imgpack::jpeg::DecoderKind::kReference : imgpack::jpeg::DecoderKind::kFast})) {}
 
 imgpack::jpeg::DecodePath SampleDecoder::decode(const PlannedSample& sample, uint64_t epoch, uint32_t size,
                                                 uint8_t* rgb, int64_t& label, uint64_t& id) {

@@ -8,6 +8,11 @@
 namespace imgbench {
 
 WorkloadEntry read_workload();
+WorkloadEntry entropy_index_workload();
+WorkloadEntry decode_workload();
+WorkloadEntry decode_reference_workload();
+WorkloadEntry eval_decode_workload();
+WorkloadEntry eval_decode_reference_workload();
 WorkloadEntry pipeline_workload();
 WorkloadEntry eval_pipeline_workload();
 WorkloadEntry scan_workload();
