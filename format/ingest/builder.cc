@@ -67,9 +67,9 @@ class Build {
   // Decides what the output folder is to this build, locks it and takes over finished shards.
   // Returns the result where there is nothing left to do.
   std::optional<BuildResult> prepare_output() {
-    refuse_foreign();
+    if (refuse_foreign() == OutputState::kNew) check_space();
     fs_.make_directories(out_);
-    lock_ = std::make_unique<FolderLock>(out_);
+    if (options_.lock) lock_ = std::make_unique<FolderLock>(out_);
     // Looked at again: another build may have ended since.
     const OutputState found = refuse_foreign();
     if (options_.fresh && found != OutputState::kNew) {
@@ -176,7 +176,10 @@ class Build {
     if (!keeps_bytes(options_.pack)) return;
     uint64_t needed = expected_bytes(plan_.source_bytes());
     for (const FinishedShard& shard : state_.finished) needed -= std::min(needed, shard.summary.bytes);
-    const uint64_t free = fs_.free_bytes(out_);
+    // The folder may not be there yet; its disk is.
+    path place = std::filesystem::absolute(out_);
+    while (!fs_.exists(place) && place != place.root_path()) place = place.parent_path();
+    const uint64_t free = fs_.free_bytes(place);
     if (free >= needed) return;
     throw Error(ErrorKind::kIo,
                 "not enough space on this disk: expected about " + std::to_string(needed >> 20) + " MiB, found " +

@@ -22,6 +22,7 @@ struct BuildOptions {
   bool fresh = false;           // Remove what an earlier build of ours left in the output folder.
   uint64_t max_skipped = 1000;  // More images than this that cannot be packed end the build.
   std::string created_by;       // `imgpack 0.1.0`
+  bool lock = true;             // Keep other builders out of the folder; off where it is not the operating system's.
 };
 
 // What a person or a log wants to hear. Called from any thread, one call at a time per function.

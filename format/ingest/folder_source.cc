@@ -247,10 +247,10 @@ class FolderReader : public ImageReader {
 }  // namespace
 
 SourceScan scan_folder(FileSystem& fs, const path& given) {
-  if (!fs.exists(given)) throw Error(ErrorKind::kIo, "no such folder", given);
   // Without a trailing slash, so that file names and parents are what they seem.
   path folder = fs_path::absolute(given).lexically_normal();
   if (!folder.has_filename()) folder = folder.parent_path();
+  if (!fs.exists(folder)) throw Error(ErrorKind::kIo, "no such folder", given);
   const Layout layout = recognise(fs, folder);
 
   SourceScan scan;

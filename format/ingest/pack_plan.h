@@ -18,10 +18,10 @@ inline constexpr uint32_t kMaxShards = 65536;
 
 // Everything that has a say in the bytes of a dataset.
 struct PackOptions {
-  uint64_t seed = 0;                            // Of the record order.
-  uint64_t shard_bytes = kDefaultShardBytes;    // Target: source bytes per shard are at most this.
-  std::map<std::string, uint32_t> shard_count;  // Fixed number by split; "" stands for every split.
-  NormaliseOptions normalise;
+  uint64_t seed = 0;                                 // Of the record order.
+  uint64_t shard_bytes = kDefaultShardBytes;         // Target: source bytes per shard are at most this.
+  std::map<std::string, uint32_t> shard_count = {};  // Fixed number by split; "" stands for every split.
+  NormaliseOptions normalise = {};
   double reencode_probability = 0;  // Share of the images that are encoded again, chosen by sample id and seed.
 };
 

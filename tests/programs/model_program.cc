@@ -3,6 +3,8 @@
 //
 //   test_model_program names DEPTH
 //   test_model_program step DEPTH --weights W --batch B --out O [--group N] [--channels-last] [--double]
+//   test_model_program rewrite IN OUT      reads a weight file and writes what it read
+//   test_model_program summary DEPTH SIZE  JSON
 //   test_model_program ranks --out O [--steps N] [--batch N] [--group N] [--synchronize] [--bf16] [--timeout S] [--die
 //   R]
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/model/portable/summary.h"
 #include "engine/model/resnet.h"
 #include "engine/model/weights.h"
 #include "engine/train/data_parallel.h"
@@ -97,6 +100,18 @@ int names(const std::string& depth) {
     for (const int64_t n : tensor.sizes()) std::cout << ' ' << n;
     std::cout << '\n';
   }
+  return 0;
+}
+
+int rewrite(const std::string& in, const std::string& out) {
+  auto& fs = imgpack::posix_file_system();
+  const TensorFile file = read_tensors(fs, in);
+  write_tensors(fs, out, file.tensors, file.metadata);
+  return 0;
+}
+
+int summary(const std::string& depth, const std::string& size) {
+  std::cout << to_json(summarize(options_for(depth), std::stoi(size), std::stoi(size))) << '\n';
   return 0;
 }
 
@@ -192,9 +207,11 @@ int ranks(const Options& options) {
 int run(int argc, char** argv) {
   const std::string verb = argc > 1 ? argv[1] : "";
   if (verb == "names" && argc == 3) return names(argv[2]);
+  if (verb == "rewrite" && argc == 4) return rewrite(argv[2], argv[3]);
+  if (verb == "summary" && argc == 4) return summary(argv[2], argv[3]);
   if (verb == "step" && argc > 3) return step(argv[2], Options(argc - 3, argv + 3));
   if (verb == "ranks") return ranks(Options(argc - 2, argv + 2));
-  std::cerr << "usage: test_model_program names|step|ranks …\n";
+  std::cerr << "usage: test_model_program names|step|rewrite|summary|ranks …\n";
   return 2;
 }
 
