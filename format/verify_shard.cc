@@ -36,33 +36,45 @@ class ShardVerifier {
       : fs_(fs), expected_(expected), level_(level), image_check_(image_check), sinks_(sinks) {}
 
   void run() {
-    if (!fs_.exists(expected_.path)) {
-      report(DamageKind::kShardMissing, {}, "the shard is missing");
-      return;
-    }
-    try {
-      file_ = fs_.open(expected_.path);
-      check_size();
-      read_header();
-      read_footer();
-      read_index();
-      compare_with_manifest();
-      if (index_) {
-        check_order(*index_);
-        check_labels(*index_);
-        compare_with_dataset_index(*index_);
+    attempt([&] {
+      if (fs_.exists(expected_.path)) {
+        file_ = fs_.open(expected_.path);
+      } else {
+        report(DamageKind::kShardMissing, {}, "the shard is missing");
       }
-      if (level_ != VerifyLevel::kStructure) read_everything();
-    } catch (const Error& error) {
-      // One unreadable place ends this shard's checks, not the verification.
-      if (error.kind() == ErrorKind::kInterrupted) throw;
-      report(DamageKind::kUnreadable, error);
+    });
+    if (!file_) return;
+    check_size();
+    attempt([&] { read_header(); });
+    attempt([&] { read_footer(); });
+    attempt([&] { read_index(); });
+    compare_with_manifest();
+    if (index_) {
+      check_order(*index_);
+      check_labels(*index_);
+      compare_with_dataset_index(*index_);
     }
-    sinks_.done(0, level_ == VerifyLevel::kStructure && index_ ? index_->size() : 0, 0);
+    const uint64_t indexed = index_ ? index_->size() : 0;
+    if (level_ == VerifyLevel::kStructure) {
+      sinks_.done(0, indexed, 0);
+    } else {
+      attempt([&] { read_everything(); });
+    }
   }
 
  private:
   std::string file_name() const { return expected_.path.filename().string(); }
+
+  // One place that cannot be read ends its own check, not those of the rest.
+  template <typename Step>
+  void attempt(Step step) {
+    try {
+      step();
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kIo) throw;
+      report(DamageKind::kUnreadable, error);
+    }
+  }
 
   void report(Damage damage) {
     any_damage_ = true;
@@ -270,14 +282,11 @@ class ShardVerifier {
         end = std::max(end, table.offsets[last] + table.columns.record_bytes[last]);
       block.resize(end - at);
       sinks_.before_read(block.size());
-      try {
+      attempt([&] {
         read_exactly(*file_, at, block);
         digest.update(block);
         content += check_records(table, next, last, block, at);
-      } catch (const Error& error) {
-        if (error.kind() == ErrorKind::kInterrupted) throw;
-        report(DamageKind::kUnreadable, error);
-      }
+      });
       sinks_.done(block.size(), last - next, level_ == VerifyLevel::kDecode ? last - next : 0);
       at = end;
       next = last;

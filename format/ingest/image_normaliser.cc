@@ -8,11 +8,15 @@
 #include "format/ingest/image_kind.h"
 #include "format/ingest/jpeg_writer.h"
 #include "format/ingest/pixel_image.h"
+#include "format/jpeg/entropy_index.h"
 #include "format/jpeg/jpeg_probe.h"
 #include "format/record.h"
 
 namespace imgpack::ingest {
 namespace {
+
+constexpr int kMaxMcusPerEntry = 65'535;
+static_assert(kEntropyIndexPerRow == jpeg::kOneEntryPerRow);
 
 using Outcome = std::variant<NormalisedImage, Quarantine>;
 
@@ -46,10 +50,31 @@ void check_options(const NormaliseOptions& options) {
   };
   check_quality("quality", options.quality);
   check_quality("convert quality", options.convert_quality);
+  if (options.entropy_index_mcus < kNoEntropyIndex || options.entropy_index_mcus > kMaxMcusPerEntry) {
+    throw Error(ErrorKind::kUsage, "entropy index spacing out of range: expected 1 to " +
+                                       std::to_string(kMaxMcusPerEntry) + " MCUs, `row` or `none`, found " +
+                                       std::to_string(options.entropy_index_mcus));
+  }
 }
 
 Quarantine damaged(std::string detail) {
   return {QuarantineReason::kDamaged, std::move(detail)};
+}
+
+// Adds the entropy index. `proved`: the stream is known to be whole; otherwise the index walk proves it, or where that
+// does not cover the stream, a decode. Empty: the stream is whole, or was not to be checked.
+std::string index_and_prove(NormalisedImage& image, bool proved, const NormaliseOptions& options) {
+  const bool wanted = options.entropy_index_mcus != kNoEntropyIndex;
+  const bool prove = !proved && options.check == StreamCheck::kWhole;
+  if (!wanted && !prove) return {};
+  jpeg::EntropyIndexBuilder builder;
+  auto index = builder.build(image.jpeg, wanted ? options.entropy_index_mcus : kEntropyIndexPerRow);
+  if (!index) {
+    image.flags |= kRecordReferenceOnly;
+    return prove ? check_decodes(image.jpeg) : std::string();
+  }
+  if (wanted) image.entropy_index = std::move(*index);
+  return {};
 }
 
 // Resized, turned and encoded as the options ask. `flags` holds what the caller knows already.
@@ -74,6 +99,7 @@ NormalisedImage encode(PixelImage image, int orientation, const NormaliseOptions
   out.width = image.width;
   out.height = image.height;
   out.flags = flags | kRecordReencoded;
+  index_and_prove(out, true, options);
   return out;
 }
 
@@ -92,26 +118,22 @@ Outcome keep_coefficients(std::vector<std::byte> source, const jpeg::JpegInfo& i
   out.height = info.height;
   if (info.components == 1) out.flags |= kRecordGray;
   if (info.exif_orientation > 1) out.flags |= kRecordExifOriented;
-  bool baseline = info.baseline;
   std::string why;
+  bool proved = false, baseline = info.baseline;
   if ((options.to_baseline && !info.baseline) || (options.optimise_huffman && info.baseline)) {
     // The transcode reads the whole stream strictly, which is the proof that it is whole.
     if (!transcode_to_baseline(source, !options.strip_metadata, out.jpeg, &why)) return damaged("JPEG: " + why);
-    baseline = true;
+    proved = baseline = true;
+    out.flags |= kRecordTranscoded;
+  } else if (options.strip_metadata && info.has_metadata) {
+    out.jpeg = strip_metadata(source);
     out.flags |= kRecordTranscoded;
   } else {
-    if (options.check == StreamCheck::kWhole) {
-      why = check_decodes(source);
-      if (!why.empty()) return damaged("JPEG: " + why);
-    }
-    if (options.strip_metadata && info.has_metadata) {
-      out.jpeg = strip_metadata(source);
-      out.flags |= kRecordTranscoded;
-    } else {
-      out.jpeg = std::move(source);
-    }
+    out.jpeg = std::move(source);
   }
   if (!baseline) out.flags |= kRecordProgressive;
+  why = index_and_prove(out, proved, options);
+  if (!why.empty()) return damaged("JPEG: " + why);
   return out;
 }
 

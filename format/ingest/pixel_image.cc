@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "format/jpeg/libjpeg_session.h"
+#include "format/jpeg/limits.h"
 #include "format/jpeg/resample.h"
 
 namespace imgpack::ingest {

@@ -2,8 +2,9 @@
 //
 //   JPEG [+ entropy index] --ImageDecoder--> uint8 RGB, height x width x 3
 //
-// Two implementations: the reference (libjpeg-turbo, crop and skip, no DCT scaling) and the fast path (decode.md's
-// entropy index). They agree within the bounds that tests/parity states.
+// Two ways to the pixels: the reference (libjpeg-turbo, crop and skip, no DCT scaling) and the fast path (our own
+// baseline decoder, which enters the stream through the record's entropy index). They agree within the bounds that
+// docs/decode.md states and tests/parity checks.
 #pragma once
 
 #include <cstddef>
@@ -39,6 +40,16 @@ class ImageDecoder {
   virtual size_t scratch_bytes() const = 0;
 };
 
+enum class DecoderKind {
+  kFast,       // The fast path where the record has an entropy index and the stream is covered, else the reference.
+  kReference,  // libjpeg-turbo for every image.
+};
+
+struct DecoderOptions {
+  DecoderKind kind = DecoderKind::kFast;
+};
+
+std::unique_ptr<ImageDecoder> make_decoder(const DecoderOptions& options = {});
 std::unique_ptr<ImageDecoder> make_reference_decoder();
 
 }  // namespace imgpack::jpeg

@@ -17,10 +17,10 @@
 #include <jpeglib.h>  // Needs size_t and FILE of the headers above.
 // clang-format on
 
+#include "format/jpeg/limits.h"
+
 namespace imgpack::jpeg {
 
-// What Pillow refuses as a decompression bomb by default.
-inline constexpr uint64_t kMaxPixels = 178'956'970;
 // Of libjpeg's whole-image buffers (progressive and multi-scan streams): 6 bytes per pixel of the largest 4:4:4 image.
 inline constexpr long kMaxBufferBytes = 1'100'000'000;
 // Scans of one image; encoders write about ten. Bounds the time that a small progressive file can take.
