@@ -69,8 +69,10 @@ void Optimizer::step(const StepRates& rates, const Tensor& found_inf) {
         throw Error(ErrorKind::kInternal, "a gradient is missing or laid out differently from its parameter");
       gradients.push_back(parameter.grad());
     }
-    // Momentum starts at zero, which makes the first step the same as every other.
-    at::_fused_sgd_(group.parameters, gradients, group.momentum, group.weight_decay, rates.momentum, rates.lr,
+    // Momentum starts at zero, which makes the first step the same as every other. Without momentum the kernel takes
+    // no buffers.
+    const std::vector<Tensor> none;
+    at::_fused_sgd_(group.parameters, gradients, rates.momentum == 0 ? none : group.momentum, group.weight_decay, rates.momentum, rates.lr,
                     /*dampening=*/0.0, config_.nesterov, /*maximize=*/false, /*is_first_step=*/false,
                     /*grad_scale=*/{}, skip);
   }

@@ -13,11 +13,12 @@ setup_file() {
 
 setup() { out=$BATS_TEST_TMPDIR/run; }
 
-# 2 epochs of 15 steps, a checkpoint every 2 of them.
-train() {
-  imgtrain --shards "$SHARDS" --recipe smoke --out "$1" --threads 1 --input-threads "${INPUT_THREADS-1}" --batch 8 \
+# 2 epochs of 15 steps, a checkpoint every 2 of them. In a subshell of its own, which the program takes the place of:
+# a signal to a `train … &` reaches the program itself.
+train() (
+  exec imgtrain --shards "$SHARDS" --recipe smoke --out "$1" --threads 1 --input-threads "${INPUT_THREADS-1}" --batch 8 \
     --bn-group 8 --train-size 32 --eval-size 32 --eval-resize 36 --duration 2ep --checkpoint-every 2ba -q
-}
+)
 
 fact() { jq -r ".$2" "$1/result.json"; }
 
