@@ -103,7 +103,7 @@ DatasetIndexHead parse_dataset_index_head(std::span<const std::byte> bytes, uint
     const auto table = take(shard_counts[s] * 4);
     uint64_t sum = 0;
     head.splits[s].shard_records.resize(shard_counts[s]);
-    std::memcpy(head.splits[s].shard_records.data(), table.data(), table.size());
+    if (!table.empty()) std::memcpy(head.splits[s].shard_records.data(), table.data(), table.size());
     for (const uint32_t records : head.splits[s].shard_records) sum += records;
     if (sum != head.splits[s].records)
       damaged("records of split '" + head.splits[s].name + "': expected " + std::to_string(head.splits[s].records) +

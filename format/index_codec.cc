@@ -199,7 +199,7 @@ void FrameDecoder::add_ids(std::span<const std::byte> raw, uint64_t offset) {
   if (raw.size() != records_ * 8)
     throw Error(ErrorKind::kCorruption, "sample ids in the index are cut short", path_, offset);
   columns_.id.resize(records_);
-  std::memcpy(columns_.id.data(), raw.data(), raw.size());
+  if (!raw.empty()) std::memcpy(columns_.id.data(), raw.data(), raw.size());
 }
 
 void FrameDecoder::add_plan(std::span<const std::byte> raw) {

@@ -70,7 +70,7 @@ class Verifier {
     check_label_sets();
     note_strangers();
     check_shards(shards);
-    std::sort(report_.damages.begin(), report_.damages.end(), [this](const Damage& a, const Damage& b) {
+    std::sort(report_.damages.begin(), report_.damages.end(), [](const Damage& a, const Damage& b) {
       return std::tuple(rank(a.file), a.file, a.offset, a.kind, a.record, a.message) <
              std::tuple(rank(b.file), b.file, b.offset, b.kind, b.record, b.message);
     });

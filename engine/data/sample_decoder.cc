@@ -60,8 +60,7 @@ imgpack::jpeg::DecodePath SampleDecoder::decode_record(const PlannedSample& samp
   const imgpack::IndexColumns& columns = split_.columns;
   const uint64_t record = sample.record;
   const auto path = dataset_.shard_path(split_.info.name, split_.shard[record]);
-  const auto bytes =
-      block.bytes().subspan(sample.block->at[record - sample.block->first_record], columns.record_bytes[record]);
+  const auto bytes = block.bytes(sample.block->at[record - sample.block->first_record], columns.record_bytes[record]);
   const imgpack::RecordView view = imgpack::parse_record(bytes, path, split_.offset[record]);
   name = view.meta.name;
   imgpack::check_against_index(view, columns, record, path, split_.offset[record]);

@@ -17,6 +17,11 @@ WorkloadEntry pipeline_workload();
 WorkloadEntry eval_pipeline_workload();
 WorkloadEntry scan_workload();
 WorkloadEntry pack_workload();
+WorkloadEntry index_workload();
+WorkloadEntry index_names_workload();
+WorkloadEntry checksum_workload();
+WorkloadEntry write_workload();
+WorkloadEntry write_unsynced_workload();
 
 const std::vector<WorkloadEntry>& workloads();
 
