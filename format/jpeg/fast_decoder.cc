@@ -33,31 +33,15 @@ struct McuRange {
   int entry = 0;  // Of each row: the one that column0 belongs to.
 };
 
-// How one component is resized, in its own samples.
+// How one component is resized along one axis, in its own samples.
 struct Axis {
   PlanarTaps taps;
-  int offset = 0;  // Of the line's sample 0 in the component.
-  int begin = 0;   // The samples that the taps reach, in the component.
-  int end = 0;
+  int begin = 0, end = 0;  // The samples that the taps reach.
 
-  void make(int use, int use_length, double from, double to, int subsampling, int outputs, Filter filter,
-            bool reverse) {
-    offset = use / subsampling;
-    const int length = (use + use_length + subsampling - 1) / subsampling - offset;
-    make_planar_taps(length, from / subsampling - offset, to / subsampling - offset, outputs, filter, reverse, taps);
-    begin = taps.first[0];
-    end = 0;
-    for (size_t i = 0; i < taps.first.size(); i++) {
-      begin = std::min(begin, taps.first[i]);
-      end = std::max(end, taps.first[i] + taps.count[i]);
-    }
-    begin += offset;
-    end += offset;
-  }
-
-  // Counts the taps' inputs from `origin` of the component.
-  void rebase(int origin) {
-    for (int& first : taps.first) first += offset - origin;
+  void make(const PlanarAxis& axis, int outputs, Filter filter, bool reverse) {
+    make_planar_taps(axis, outputs, filter, reverse, taps);
+    begin = taps.first_input();
+    end = taps.end_input();
   }
 };
 
@@ -105,16 +89,17 @@ void FastDecoder::State::lay_out(const SampleWindow& w, int out_width, int out_h
   for (int set = 0; set < sets; set++) {
     Geometry& g = geometry[set];
     const int sx = set == 0 ? 1 : header.max_h, sy = set == 0 ? 1 : header.max_v;
-    g.across.make(w.use_x, w.use_width, w.x0, w.x1, sx, out_width, filter, w.flip);
-    g.down.make(w.use_y, w.use_height, w.y0, w.y1, sy, out_height, filter, false);
+    const int columns = (static_cast<int>(header.width) + sx - 1) / sx,
+              rows = (static_cast<int>(header.height) + sy - 1) / sy;
+    g.across.make({w.use_x, w.use_width, w.x0, w.x1, sx, columns}, out_width, filter, w.flip);
+    g.down.make({w.use_y, w.use_height, w.y0, w.y1, sy, rows}, out_height, filter, false);
     const FrameComponent& component = header.component[set];
     const int mcu_width = kBlockSide * component.h, mcu_height = kBlockSide * component.v;
     range.column0 = std::min(range.column0, g.across.begin / mcu_width);
     range.column1 = std::max(range.column1, (g.across.end + mcu_width - 1) / mcu_width);
     range.row0 = std::min(range.row0, g.down.begin / mcu_height);
     range.row1 = std::max(range.row1, (g.down.end + mcu_height - 1) / mcu_height);
-    g.across.rebase(g.across.begin);
-    g.down.rebase(0);
+    for (int& first : g.across.taps.first) first -= g.across.begin;
     make_horizontal_plan(g.across.taps, g.plan);
   }
   range.entry = range.column0 / mcus_per_entry;

@@ -9,42 +9,79 @@
 namespace imgpack::jpeg {
 namespace {
 
+// Weights of one output before they become integers: `weight[j]` is for pixel or sample `first + j`.
+struct RawTaps {
+  int first = 0, count = 0;
+  std::vector<double> weight;
+};
+
+// From pixels to samples that stand for two pixels each.
+void fold_by_two(const RawTaps& pixels, int samples, RawTaps& folded) {
+  folded.first = std::clamp((pixels.first - 1) >> 1, 0, samples - 1);
+  const int last = std::clamp((pixels.first + pixels.count) >> 1, 0, samples - 1);
+  folded.count = last - folded.first + 1;
+  std::fill_n(folded.weight.begin(), folded.count, 0.0);
+  for (int j = 0; j < pixels.count; j++) {
+    const int pixel = pixels.first + j;
+    const int nearer = std::min(pixel >> 1, samples - 1);
+    const int other = std::clamp((pixel & 1) != 0 ? nearer + 1 : nearer - 1, 0, samples - 1);
+    folded.weight[static_cast<size_t>(nearer - folded.first)] += 0.75 * pixels.weight[static_cast<size_t>(j)];
+    folded.weight[static_cast<size_t>(other - folded.first)] += 0.25 * pixels.weight[static_cast<size_t>(j)];
+  }
+}
+
+// `raw` sums to `sum`.
+void store_output(const RawTaps& raw, double sum, size_t at, PlanarTaps& taps) {
+  const double unit = sum != 0.0 ? kPlanarOne / sum : 0.0;
+  int16_t* weight = &taps.weight[at * static_cast<size_t>(taps.stride)];
+  int total = 0, peak = 0;
+  for (int j = 0; j < raw.count; j++) {
+    const double scaled = raw.weight[static_cast<size_t>(j)] * unit;
+    weight[j] = static_cast<int16_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+    total += weight[j];
+    if (weight[j] > weight[peak]) peak = j;
+  }
+  weight[peak] = static_cast<int16_t>(weight[peak] + kPlanarOne - total);  // Flat areas keep their value.
+  taps.first[at] = raw.first;
+  taps.count[at] = raw.count;
+}
+
 template <class Kernel>
-void make(int inputs, double begin, double end, int outputs, bool reverse, PlanarTaps& taps) {
-  const double scale = (end - begin) / outputs;
+void make(const PlanarAxis& axis, int outputs, bool reverse, PlanarTaps& taps) {
+  const double begin = axis.from - axis.use_begin;
+  const double scale = (axis.to - axis.from) / outputs;
   const double filter_scale = std::max(scale, 1.0);
   const double support = Kernel::kSupport * filter_scale;
   const double inverse = 1.0 / filter_scale;
-  const int most = std::min(static_cast<int>(std::ceil(support)) * 2 + 1, inputs);
+  const int most = std::min(static_cast<int>(std::ceil(support)) * 2 + 1, axis.use_length);
+  const bool fold = axis.subsampling == 2;
+  const int most_samples = fold ? most / 2 + 3 : most;
   taps.outputs = outputs;
-  taps.stride = (most + kPlanarTapAlign - 1) / kPlanarTapAlign * kPlanarTapAlign;
+  taps.stride = (most_samples + kPlanarTapAlign - 1) / kPlanarTapAlign * kPlanarTapAlign;
   taps.first.resize(static_cast<size_t>(outputs));
   taps.count.resize(static_cast<size_t>(outputs));
   taps.weight.assign(static_cast<size_t>(outputs) * static_cast<size_t>(taps.stride), 0);
-  std::vector<double> raw(static_cast<size_t>(most));
+  RawTaps raw, folded;
+  raw.weight.resize(static_cast<size_t>(most));
+  folded.weight.resize(static_cast<size_t>(most_samples));
   for (int i = 0; i < outputs; i++) {
     const double centre = begin + (i + 0.5) * scale;
-    const int low = std::clamp(static_cast<int>(centre - support + 0.5), 0, inputs - 1);
-    const int high = std::clamp(static_cast<int>(centre + support + 0.5), low + 1, inputs);
-    const int count = std::min(high - low, most);
+    const int low = std::clamp(static_cast<int>(centre - support + 0.5), 0, axis.use_length - 1);
+    const int high = std::clamp(static_cast<int>(centre + support + 0.5), low + 1, axis.use_length);
+    raw.first = axis.use_begin + low;
+    raw.count = std::min(high - low, most);
     double sum = 0;
-    for (int j = 0; j < count; j++) {
-      raw[static_cast<size_t>(j)] = Kernel::weight((j + low - centre + 0.5) * inverse);
-      sum += raw[static_cast<size_t>(j)];
+    for (int j = 0; j < raw.count; j++) {
+      raw.weight[static_cast<size_t>(j)] = Kernel::weight((j + low - centre + 0.5) * inverse);
+      sum += raw.weight[static_cast<size_t>(j)];
     }
-    const double unit = sum != 0.0 ? kPlanarOne / sum : 0.0;
     const size_t at = static_cast<size_t>(reverse ? outputs - 1 - i : i);
-    int16_t* weight = &taps.weight[at * static_cast<size_t>(taps.stride)];
-    int total = 0, peak = 0;
-    for (int j = 0; j < count; j++) {
-      const double scaled = raw[static_cast<size_t>(j)] * unit;
-      weight[j] = static_cast<int16_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-      total += weight[j];
-      if (weight[j] > weight[peak]) peak = j;
+    if (fold) {
+      fold_by_two(raw, axis.samples, folded);
+      store_output(folded, sum, at, taps);
+    } else {
+      store_output(raw, sum, at, taps);
     }
-    weight[peak] = static_cast<int16_t>(weight[peak] + kPlanarOne - total);  // Flat areas keep their value.
-    taps.first[at] = low;
-    taps.count[at] = count;
   }
 }
 
@@ -65,17 +102,26 @@ Reach reach_of(const PlanarTaps& taps, int first_output) {
 
 }  // namespace
 
-void make_planar_taps(int inputs, double begin, double end, int outputs, Filter filter, bool reverse,
-                      PlanarTaps& taps) {
+int PlanarTaps::first_input() const {
+  return *std::min_element(first.begin(), first.end());
+}
+
+int PlanarTaps::end_input() const {
+  int end = 0;
+  for (size_t i = 0; i < first.size(); i++) end = std::max(end, first[i] + count[i]);
+  return end;
+}
+
+void make_planar_taps(const PlanarAxis& axis, int outputs, Filter filter, bool reverse, PlanarTaps& taps) {
   switch (filter) {
     case Filter::kBicubic:
-      return make<CubicKernel>(inputs, begin, end, outputs, reverse, taps);
+      return make<CubicKernel>(axis, outputs, reverse, taps);
     case Filter::kLanczos:
-      return make<LanczosKernel>(inputs, begin, end, outputs, reverse, taps);
+      return make<LanczosKernel>(axis, outputs, reverse, taps);
     case Filter::kBilinear:
       break;
   }
-  make<TriangleKernel>(inputs, begin, end, outputs, reverse, taps);
+  make<TriangleKernel>(axis, outputs, reverse, taps);
 }
 
 void make_horizontal_plan(const PlanarTaps& taps, HorizontalPlan& plan) {

@@ -28,10 +28,23 @@ struct PlanarTaps {
   const int16_t* weights_of(int output) const {
     return &weight[static_cast<size_t>(output) * static_cast<size_t>(stride)];
   }
+  int first_input() const;  // The range of inputs that any output reads.
+  int end_input() const;
 };
 
-// As make_taps (resample_taps.h), into storage that is reused.
-void make_planar_taps(int inputs, double begin, double end, int outputs, Filter filter, bool reverse, PlanarTaps& taps);
+// One axis of a window, and of a component whose samples lie on it.
+struct PlanarAxis {
+  int use_begin = 0, use_length = 0;  // Pixels that may be read.
+  double from = 0, to = 0;            // The stretch of pixels that maps onto the outputs.
+  int subsampling = 1;                // Pixels per sample: 1 or 2.
+  int samples = 0;                    // Of the component along this axis.
+};
+
+// Weights as make_taps (resample_taps.h) has them, into storage that is reused; `first` counts samples of the
+// component. Where a sample stands for two pixels, the weights are those of libjpeg's smooth upsampling (3/4 of the
+// nearer sample, 1/4 of the next) followed by the resize, in one step. So one sample outside of the window may be read,
+// as libjpeg does.
+void make_planar_taps(const PlanarAxis& axis, int outputs, Filter filter, bool reverse, PlanarTaps& taps);
 
 // The horizontal taps as byte shuffles: each window of four outputs reads 16 bytes of the line; per pair of taps one
 // shuffle spreads them and one multiply-add sums them. The layout is the same for vectors of 128 to 512 bits.
