@@ -30,8 +30,8 @@ RunConfig config_for(int64_t batch, int64_t group) {
   return config;
 }
 
-struct Run {
-  explicit Run(const RunConfig& config)
+struct Trial {
+  explicit Trial(const RunConfig& config)
       : sync(make_gradient_sync(Launch(), torch::kCPU)), model(make(config)), step(model, config, torch::kCPU, *sync) {}
   static ResNet make(const RunConfig& config) {
     ResNet model(ResNetOptions{.depth = static_cast<int>(config.depth), .num_classes = kClasses});
@@ -61,13 +61,13 @@ double largest_difference(const ResNet& a, const ResNet& b) {
 }
 
 TEST(TrainingStep, LearnsAnEasyBatch) {
-  Run run(config_for(20, 20));
+  Trial run(config_for(20, 20));
   const double first = run.steps(labelled_batch(20), 1).loss();
   EXPECT_LT(run.steps(labelled_batch(20), 8).loss(), 0.5 * first);
 }
 
 TEST(TrainingStep, IsDeterministic) {
-  Run one(config_for(8, 8)), two(config_for(8, 8));
+  Trial one(config_for(8, 8)), two(config_for(8, 8));
   one.steps(labelled_batch(8), 3);
   two.steps(labelled_batch(8), 3);
   EXPECT_EQ(largest_difference(one.model, two.model), 0);
@@ -76,9 +76,9 @@ TEST(TrainingStep, IsDeterministic) {
 // The reference is plain PyTorch: groups are separate forward passes whose gradients add up.
 TEST(TrainingStep, GradientIsThatOfTheMeanLossOverAllGroups) {
   const DeviceBatch batch = labelled_batch(12);
-  Run run(config_for(12, 4));
+  Trial run(config_for(12, 4));
   run.steps(batch, 1, /*lr=*/0);
-  ResNet reference = Run::make(config_for(12, 4));
+  ResNet reference = Trial::make(config_for(12, 4));
   PixelNormalizer normalize(torch::kCPU);
   torch::Tensor loss = torch::zeros({});
   for (int64_t begin = 0; begin < 12; begin += 4) {
@@ -93,7 +93,7 @@ TEST(TrainingStep, GradientIsThatOfTheMeanLossOverAllGroups) {
 
 TEST(TrainingStep, SharesOfAGlobalBatchAddUpToTheWholeGradient) {
   const DeviceBatch whole = labelled_batch(8);
-  Run all(config_for(8, 4));
+  Trial all(config_for(8, 4));
   all.steps(whole, 1, 0);
   std::vector<torch::Tensor> sum;
   for (int64_t begin : {0, 4}) {
@@ -101,7 +101,7 @@ TEST(TrainingStep, SharesOfAGlobalBatchAddUpToTheWholeGradient) {
     share.images = whole.images.narrow(0, begin, 4);
     share.labels = whole.labels.narrow(0, begin, 4);
     share.count = 4;
-    Run part(config_for(8, 4));
+    Trial part(config_for(8, 4));
     part.steps(share, 1, 0);
     const auto parameters = part.model->parameters();
     for (size_t i = 0; i < parameters.size(); ++i) {
@@ -118,7 +118,7 @@ TEST(TrainingStep, SharesOfAGlobalBatchAddUpToTheWholeGradient) {
 }
 
 TEST(TrainingStep, RunningStatisticsMoveOnceAStepHoweverManyGroups) {
-  Run run(config_for(12, 4));
+  Trial run(config_for(12, 4));
   run.steps(labelled_batch(12), 2);
   EXPECT_EQ(run.model->named_buffers()["bn1.num_batches_tracked"].item<int64_t>(), 2);
 }
@@ -126,7 +126,7 @@ TEST(TrainingStep, RunningStatisticsMoveOnceAStepHoweverManyGroups) {
 TEST(TrainingStep, Bf16FollowsFp32Closely) {
   RunConfig low = config_for(20, 20);
   low.precision = Precision::kBf16;
-  Run exact(config_for(20, 20)), lowered(low);
+  Trial exact(config_for(20, 20)), lowered(low);
   EXPECT_NEAR(exact.steps(labelled_batch(20), 4).loss(), lowered.steps(labelled_batch(20), 4).loss(), 0.15);
 }
 
