@@ -23,6 +23,9 @@ if(sanitize_flags)
   add_compile_options(${sanitize_flags})
   add_link_options(${sanitize_flags})
 endif()
+if(IMGPACK_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # Coverage, which steers the fuzzer, in every library of ours.
+endif()
 
 # Coverage feedback for the engines of tests/fuzz; each engine links its own main.
 if(IMGPACK_FUZZ)

@@ -19,6 +19,8 @@ namespace {
 
 // The kernel moves at most 2^31 - 4096 bytes per call; smaller pieces also keep a signal's latency low.
 constexpr size_t kMaxCallBytes = size_t{1} << 30;
+// Of reads past the page cache: a multiple of the logical block size of every disk that is sold.
+constexpr size_t kDirectAlignment = 4096;
 
 [[noreturn]] void fail(const std::string& what, int error, const std::filesystem::path& path,
                        std::optional<uint64_t> offset = {}) {
@@ -52,8 +54,8 @@ class Descriptor {
 
 class PosixRandomAccessFile : public RandomAccessFile {
  public:
-  PosixRandomAccessFile(int fd, uint64_t size, std::filesystem::path path)
-      : fd_(fd), size_(size), path_(std::move(path)) {}
+  PosixRandomAccessFile(int fd, uint64_t size, std::filesystem::path path, size_t alignment)
+      : fd_(fd), size_(size), path_(std::move(path)), alignment_(alignment) {}
 
   size_t read_at(uint64_t offset, std::span<std::byte> out) const override {
     size_t done = 0;
@@ -64,16 +66,26 @@ class PosixRandomAccessFile : public RandomAccessFile {
       if (got < 0) fail("cannot read", errno, path_, offset + done);
       if (got == 0) break;
       done += static_cast<size_t>(got);
+      if (done % alignment_ != 0) break;  // Only the end of the file is not aligned.
     }
     return done;
   }
   uint64_t size() const override { return size_; }
   const std::filesystem::path& path() const override { return path_; }
+  size_t alignment() const override { return alignment_; }
+  int descriptor() const override { return fd_.get(); }
+  void expect_read(uint64_t offset, uint64_t bytes) const override { advise(offset, bytes, POSIX_FADV_WILLNEED); }
+  void forget(uint64_t offset, uint64_t bytes) const override { advise(offset, bytes, POSIX_FADV_DONTNEED); }
 
  private:
+  void advise(uint64_t offset, uint64_t bytes, int advice) const {
+    static_cast<void>(::posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(bytes), advice));
+  }
+
   Descriptor fd_;
   uint64_t size_;
   std::filesystem::path path_;
+  size_t alignment_;
 };
 
 class PosixWritableFile : public WritableFile {
@@ -104,17 +116,32 @@ class PosixWritableFile : public WritableFile {
   uint64_t written_ = 0;
 };
 
+// O_NONBLOCK: opening a named pipe must fail in opened(), not wait for a writer.
+int open_for_reading(const std::filesystem::path& path, int flags) {
+  return retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags); });
+}
+
+std::unique_ptr<RandomAccessFile> opened(Descriptor& fd, const std::filesystem::path& path, size_t alignment) {
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) fail("cannot stat", errno, path);
+  if (S_ISDIR(status.st_mode)) throw Error(ErrorKind::kIo, "cannot open: this is a folder, expected a file", path);
+  if (!S_ISREG(status.st_mode)) throw Error(ErrorKind::kIo, "cannot open: not a regular file", path);
+  return std::make_unique<PosixRandomAccessFile>(fd.release(), static_cast<uint64_t>(status.st_size), path, alignment);
+}
+
 class PosixFileSystem : public FileSystem {
  public:
   std::unique_ptr<RandomAccessFile> open(const std::filesystem::path& path) override {
-    // O_NONBLOCK: opening a named pipe must fail below, not wait for a writer.
-    Descriptor fd(retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); }));
+    Descriptor fd(open_for_reading(path, 0));
     if (fd.get() < 0) fail("cannot open", errno, path);
-    struct stat status {};
-    if (::fstat(fd.get(), &status) != 0) fail("cannot stat", errno, path);
-    if (S_ISDIR(status.st_mode)) throw Error(ErrorKind::kIo, "cannot open: this is a folder, expected a file", path);
-    if (!S_ISREG(status.st_mode)) throw Error(ErrorKind::kIo, "cannot open: not a regular file", path);
-    return std::make_unique<PosixRandomAccessFile>(fd.release(), static_cast<uint64_t>(status.st_size), path);
+    return opened(fd, path, 1);
+  }
+
+  std::unique_ptr<RandomAccessFile> open_direct(const std::filesystem::path& path) override {
+    Descriptor fd(open_for_reading(path, O_DIRECT));
+    if (fd.get() < 0 && errno == EINVAL) return nullptr;
+    if (fd.get() < 0) fail("cannot open", errno, path);
+    return opened(fd, path, kDirectAlignment);
   }
 
   std::unique_ptr<WritableFile> create(const std::filesystem::path& path) override {
@@ -175,6 +202,8 @@ class PosixFileSystem : public FileSystem {
     if (::statvfs(path.c_str(), &status) != 0) fail("cannot ask for free space", errno, path);
     return static_cast<uint64_t>(status.f_bavail) * status.f_frsize;
   }
+
+  bool has_descriptors() const override { return true; }
 };
 
 }  // namespace

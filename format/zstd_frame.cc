@@ -10,7 +10,8 @@ namespace imgpack {
 namespace {
 
 // The columns are byte planes whose information is in their symbol frequencies: higher levels search for matches that
-// are not there (measured: level 9 takes 5 times as long for 1 % less).
+// are hardly there. Measured on the plan columns of 1,281,167 records: level 9 takes four times as long for 1 % less,
+// level 19 takes 130 times as long for 5 % less.
 constexpr int kLevel = 3;
 
 }  // namespace

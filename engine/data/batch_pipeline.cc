@@ -68,10 +68,19 @@ PipelineOptions checked(PipelineOptions options) {
   return options;
 }
 
-std::vector<std::filesystem::path> shard_paths(const imgpack::Dataset& dataset, const std::string& split) {
-  std::vector<std::filesystem::path> paths;
-  for (uint32_t i = 0; i < dataset.split(split).info.shards.size(); ++i) paths.push_back(dataset.shard_path(split, i));
-  return paths;
+uint64_t shard_bytes(const imgpack::SplitView& split) {
+  uint64_t bytes = 0;
+  for (const imgpack::ShardSummary& shard : split.info.shards) bytes += shard.bytes;
+  return bytes;
+}
+
+BlockReaderOptions reader_options(const PipelineOptions& options, CacheMode cache, uint64_t keep_bytes) {
+  BlockReaderOptions result;
+  result.backend = options.read_backend;
+  result.threads = options.read_threads;
+  result.cache = cache;
+  result.keep_bytes = keep_bytes;
+  return result;
 }
 
 // The windows of the partitions that one rank touches, and what is read ahead of them.
@@ -112,7 +121,10 @@ struct BatchPipeline::State {
         signal(std::make_shared<Signal>()),
         pool(SlotPool::make(slots, options.slots, largest_share(order, options), image_bytes(options.size), signal)),
         held(std::make_shared<std::atomic<uint32_t>>(0)),
-        reader(fs, shard_paths(dataset, options.split), {options.read_threads, budget, 64}, signal),
+        cache(decide_cache(options.cache, shard_bytes(split), available_memory_bytes())),
+        reader(
+            fs, [this](uint32_t shard) { return dataset.shard_path(options.split, shard); },
+            reader_options(options, cache.mode, budget), signal),
         share(options.threads),
         arena(static_cast<int>(options.threads), 0) {
     arena.initialize();
@@ -144,6 +156,7 @@ struct BatchPipeline::State {
   const std::shared_ptr<Signal> signal;  // Rings when a block, a slot or a hungry decoder may let the feeder go on.
   const std::shared_ptr<SlotPool> pool;
   const std::shared_ptr<std::atomic<uint32_t>> held;  // Batches that the consumer has not given back.
+  const CacheDecision cache;
   BlockReader reader;
   WorkerShare share;
   tbb::task_arena arena;
@@ -152,8 +165,7 @@ struct BatchPipeline::State {
   uint64_t epoch = 0;
   uint32_t size = 0;
   std::thread feeder;
-  double reader_seconds_before = 0;
-  uint64_t bytes_read_before = 0;
+  ReadCounters read_before;
   std::atomic<bool> stop{false};
   std::atomic<bool> feeder_is_hungry{false};  // It waits for the decoders to finish something.
   Stopwatch wait_for_slot, wait_for_read, wait_for_batch, decode_time;
@@ -185,8 +197,7 @@ void BatchPipeline::State::start(uint64_t epoch_number, uint64_t first_batch, co
   size = settings.size == 0 ? options.size : settings.size;
   stop = false;
   feeder_is_hungry = false;
-  reader_seconds_before = reader.read_seconds();
-  bytes_read_before = reader.bytes_read();
+  read_before = reader.counters();
   for (Stopwatch* watch : {&wait_for_slot, &wait_for_read, &wait_for_batch, &decode_time}) watch->reset();
   fast_path = 0;
   reference_path = 0;
@@ -255,7 +266,7 @@ void BatchPipeline::State::feed(uint64_t first_batch) {
         BlockUse& use = *batch.plan.samples[batch.requested].block;
         if (use.loaded != nullptr) continue;
         const bool needed_now = i == 0 && batch.requested == batch.fed;
-        if (reader.memory_bytes() + BlockBuffers::capacity_for(use.request.bytes()) > budget) {
+        if (reader.memory_bytes() + BlockReader::memory_for(use.request) > budget) {
           if (!needed_now) return;
           feeder_is_hungry = true;
           if (!decoders_hungry()) return;
@@ -460,6 +471,14 @@ uint64_t BatchPipeline::block_memory_bytes() const {
   return state_->budget;
 }
 
+std::string BatchPipeline::reading() const {
+  const CacheMode mode = state_->reader.cache_mode();
+  std::string text = std::string(state_->reader.backend()) + ", page cache: " + std::string(to_string(mode)) + " (" +
+                     state_->cache.reason + ")";
+  if (mode != state_->cache.mode) text += ", the file system cannot be read past the page cache";
+  return text;
+}
+
 void BatchPipeline::start_epoch(uint64_t epoch, uint64_t first_batch, const EpochSettings& settings) {
   state_->start(epoch, first_batch, settings);
 }
@@ -470,8 +489,9 @@ std::optional<Batch> BatchPipeline::next() {
 
 StageSeconds BatchPipeline::stage_seconds() const {
   StageSeconds seconds;
-  seconds.read = state_->reader.read_seconds() - state_->reader_seconds_before;
-  seconds.bytes_read = state_->reader.bytes_read() - state_->bytes_read_before;
+  const ReadCounters read = state_->reader.counters();
+  seconds.read = read.busy_seconds - state_->read_before.busy_seconds;
+  seconds.bytes_read = read.bytes - state_->read_before.bytes;
   seconds.decode = state_->decode_time.seconds();
   seconds.wait_for_slot = state_->wait_for_slot.seconds();
   seconds.wait_for_read = state_->wait_for_read.seconds();

@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "engine/data/augment.h"
+#include "engine/data/block_reader.h"
+#include "engine/data/cache_policy.h"
 #include "engine/data/sample_order.h"
 #include "format/dataset.h"
 #include "format/file.h"
@@ -48,7 +50,9 @@ struct PipelineOptions {
   uint32_t rank = 0, world = 1;
   SampleOrderOptions order;  // order.batch is the global batch. kEvaluate: record order, every sample once.
   bool reference_decoder = false;
-  uint32_t read_threads = 4;
+  ReadBackend read_backend = ReadBackend::kAuto;
+  uint32_t read_threads = 4;  // Where there is no io_uring.
+  CacheMode cache = CacheMode::kAuto;
   // Blocks read ahead of need, beyond those of the windows in use (order.window_blocks of each partition).
   uint64_t read_ahead_bytes = 64ull << 20;
 };
@@ -68,9 +72,10 @@ struct Batch {
   void release() { *this = Batch(); }
 };
 
-// Seconds summed over threads, since the epoch began.
+// Since the epoch began.
 struct StageSeconds {
-  double read = 0, decode = 0;
+  double read = 0;            // During which at least one read was in progress.
+  double decode = 0;          // Summed over threads; augmentation is part of it.
   double wait_for_slot = 0;   // Batches waiting for an empty slot: the consumer is the slower one.
   double wait_for_read = 0;   // Decoders fed as far as the disk has delivered.
   double wait_for_batch = 0;  // The consumer starving.
@@ -108,6 +113,8 @@ class BatchPipeline {
   // every rank, and whether or not the epoch was interrupted and resumed with EpochSettings::digest.
   uint64_t order_digest() const;
   uint32_t threads() const;
+  // How shards are read, for people: `io_uring, page cache: keep (9.8 GiB of shards, 60 GiB of memory available: …)`.
+  std::string reading() const;
   // Upper bound of what blocks may occupy at once, beside the slots and the decoders' scratch memory.
   uint64_t block_memory_bytes() const;
 

@@ -1,97 +1,103 @@
 #include "engine/data/block_reader.h"
 
 #include <algorithm>
-#include <chrono>
 #include <string>
 #include <utility>
 
 #include "format/error.h"
 
 namespace imgtrain::data {
+namespace {
 
 using imgpack::Error;
 using imgpack::ErrorKind;
+
+// Room for the sectors that an extent begins and ends in, should the file be read past the page cache.
+constexpr uint64_t kSector = 4096;
+
+uint64_t sectors(uint64_t bytes, uint64_t sector) {
+  return (bytes + sector - 1) / sector * sector;
+}
+
+std::unique_ptr<ReadEngine> make_engine(imgpack::FileSystem& fs, const BlockReaderOptions& options) {
+  if (options.backend != ReadBackend::kThreads && fs.has_descriptors()) {
+    if (auto engine = make_uring_engine(options.ring_reads)) return engine;
+  }
+  if (options.backend == ReadBackend::kIoUring)
+    throw Error(ErrorKind::kUsage, "io_uring is not to be had: the kernel lacks it or this process may not use it", {},
+                {}, "read with threads instead");
+  return make_thread_engine(options.threads);
+}
+
+}  // namespace
 
 uint64_t BlockRequest::bytes() const {
   return extents.empty() ? 0 : extents.back().at + extents.back().bytes;
 }
 
 LoadedBlock::LoadedBlock(BlockReader& reader, BlockRequest request)
-    : reader_(reader), request_(std::move(request)), size_(request_.bytes()) {
-  reader_.memory_bytes_ += BlockBuffers::capacity_for(size_);
+    : reader_(reader), request_(std::move(request)), capacity_(BlockReader::memory_for(request_)) {
+  reader_.memory_bytes_ += capacity_;
 }
 
 LoadedBlock::~LoadedBlock() {
   { const BlockBuffer back = std::move(buffer_); }
-  reader_.memory_bytes_ -= BlockBuffers::capacity_for(size_);
+  reader_.memory_bytes_ -= capacity_;
   reader_.signal_->ring();
 }
 
-BlockReader::BlockReader(imgpack::FileSystem& fs, std::vector<std::filesystem::path> shards,
-                         const BlockReaderOptions& options, std::shared_ptr<Signal> signal)
-    : fs_(fs), shards_(std::move(shards)), options_(options), signal_(std::move(signal)), buffers_(options.keep_bytes) {
-  for (uint32_t i = 0; i < std::max(options.threads, 1u); ++i) threads_.emplace_back([this] { run(); });
+std::span<const std::byte> LoadedBlock::bytes(uint64_t at, uint64_t count) const {
+  const auto after = std::upper_bound(request_.extents.begin(), request_.extents.end(), at,
+                                      [](uint64_t value, const BlockExtent& extent) { return value < extent.at; });
+  const size_t extent = static_cast<size_t>(after - request_.extents.begin()) - 1;
+  return {buffer_.data() + placed_at_[extent] + (at - request_.extents[extent].at), count};
 }
 
+// Ties a block to the engine for as long as it is being read.
+class BlockReader::Task : public ReadTask {
+ public:
+  explicit Task(std::shared_ptr<LoadedBlock> block) : block_(std::move(block)) {}
+  ReadJob begin() override { return block_->reader_.begin(*block_); }
+  void end(std::exception_ptr error) noexcept override { block_->reader_.end(*block_, std::move(error)); }
+
+ private:
+  const std::shared_ptr<LoadedBlock> block_;
+};
+
+BlockReader::BlockReader(imgpack::FileSystem& fs, ShardPath shard_path, const BlockReaderOptions& options,
+                         std::shared_ptr<Signal> signal)
+    : fs_(fs),
+      shard_path_(std::move(shard_path)),
+      options_(options),
+      signal_(std::move(signal)),
+      buffers_(options.keep_bytes),
+      cache_mode_(options.cache),
+      engine_(make_engine(fs, options)) {}
+
 BlockReader::~BlockReader() {
-  cancel();
-  {
-    const std::lock_guard lock(mutex_);
-    stop_ = true;
-  }
-  work_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  engine_.reset();
+}
+
+size_t BlockReader::memory_for(const BlockRequest& request) {
+  return BlockBuffers::capacity_for(request.bytes() + 2 * kSector * request.extents.size());
 }
 
 std::shared_ptr<LoadedBlock> BlockReader::request(BlockRequest request) {
   std::shared_ptr<LoadedBlock> block(new LoadedBlock(*this, std::move(request)));
-  {
-    const std::lock_guard lock(mutex_);
-    queue_.push_back(block);
-  }
-  work_.notify_one();
+  engine_->submit(std::make_shared<Task>(block));
   return block;
 }
 
 void BlockReader::cancel() {
-  std::deque<std::shared_ptr<LoadedBlock>> dropped;
-  {
-    const std::lock_guard lock(mutex_);
-    dropped.swap(queue_);
-  }
-  for (const auto& block : dropped) {
-    block->error_ = std::make_exception_ptr(Error(ErrorKind::kInterrupted, "reading was cancelled"));
-    block->status_.store(BlockStatus::kFailed, std::memory_order_release);
-  }
+  engine_->cancel_queued();
   const std::lock_guard lock(files_mutex_);
   files_.clear();
 }
 
-void BlockReader::run() {
-  for (;;) {
-    std::shared_ptr<LoadedBlock> block;
-    {
-      std::unique_lock lock(mutex_);
-      work_.wait(lock, [&] { return stop_ || !queue_.empty(); });
-      if (stop_) return;
-      block = std::move(queue_.front());
-      queue_.pop_front();
-    }
-    BlockStatus status = BlockStatus::kReady;
-    try {
-      load(*block);
-    } catch (...) {
-      block->error_ = std::current_exception();
-      status = BlockStatus::kFailed;
-    }
-    block->status_.store(status, std::memory_order_release);
-    signal_->ring();
-  }
-}
-
-void BlockReader::load(LoadedBlock& block) {
-  const auto start = std::chrono::steady_clock::now();
+ReadJob BlockReader::begin(LoadedBlock& block) {
   const auto shard = file(block.request_.shard);
+  const uint64_t sector = shard->alignment();
+  if (sector > kSector) throw Error(ErrorKind::kInternal, "alignment above 4096 bytes", shard->path());
   // Before any memory is taken: the index may be lying, or the shard may have been cut off.
   for (const BlockExtent& extent : block.request_.extents) {
     if (extent.offset > shard->size() || extent.bytes > shard->size() - extent.offset)
@@ -100,19 +106,36 @@ void BlockReader::load(LoadedBlock& block) {
                       " bytes or more, found " + std::to_string(shard->size()),
                   shard->path(), extent.offset, "imgpack verify " + shard->path().parent_path().string());
   }
-  block.buffer_ = buffers_.take(block.size_);
+  block.buffer_ = buffers_.take(block.capacity_);
+  block.file_ = shard;
+  ReadJob job{shard, {}};
+  uint64_t end = 0;
   for (const BlockExtent& extent : block.request_.extents) {
-    const size_t got = shard->read_at(extent.offset, {block.buffer_.data() + extent.at, extent.bytes});
-    if (got != extent.bytes)
-      throw Error(ErrorKind::kIo,
-                  "file became shorter while it was read: expected " + std::to_string(extent.bytes) + " bytes, found " +
-                      std::to_string(got),
-                  shard->path(), extent.offset);
-    ++reads_;
-    bytes_read_ += extent.bytes;
+    const uint64_t lead = extent.offset % sector;
+    const uint64_t begin = sectors(end, sector), bytes = sectors(lead + extent.bytes, sector);
+    block.placed_at_.push_back(begin + lead);
+    job.parts.push_back({extent.offset - lead, {block.buffer_.data() + begin, bytes}, lead + extent.bytes});
+    end = begin + bytes;
   }
-  read_nanoseconds_ += static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+  return job;
+}
+
+void BlockReader::end(LoadedBlock& block, std::exception_ptr error) {
+  if (error == nullptr && cache_mode_ == CacheMode::kDrop) {
+    for (const BlockExtent& extent : block.request_.extents) block.file_->forget(extent.offset, extent.bytes);
+  }
+  block.file_.reset();
+  block.error_ = std::move(error);
+  block.status_.store(block.error_ == nullptr ? BlockStatus::kReady : BlockStatus::kFailed, std::memory_order_release);
+  signal_->ring();
+}
+
+std::shared_ptr<imgpack::RandomAccessFile> BlockReader::open(const std::filesystem::path& path) {
+  if (cache_mode_ == CacheMode::kDirect) {
+    if (std::shared_ptr<imgpack::RandomAccessFile> direct = fs_.open_direct(path)) return direct;
+    cache_mode_ = CacheMode::kDrop;
+  }
+  return fs_.open(path);
 }
 
 std::shared_ptr<imgpack::RandomAccessFile> BlockReader::file(uint32_t shard) {
@@ -123,7 +146,7 @@ std::shared_ptr<imgpack::RandomAccessFile> BlockReader::file(uint32_t shard) {
     use = *found;
     files_.erase(found);
   } else {
-    use = {shard, fs_.open(shards_.at(shard))};
+    use = {shard, open(shard_path_(shard))};
     if (files_.size() >= std::max(options_.open_files, 1u)) files_.pop_back();
   }
   files_.push_front(use);

@@ -25,7 +25,8 @@ SampleDecoder::SampleDecoder(const imgpack::Dataset& dataset, const PipelineOpti
     : dataset_(dataset),
       split_(dataset.split(options.split)),
       options_(options),
-      decoder_(imgpack::jpeg::make_reference_decoder()) {}
+      decoder_(imgpack::jpeg::make_decoder(
+          {options.reference_decoder ? imgpack::jpeg::DecoderKind::kReference : imgpack::jpeg::DecoderKind::kFast})) {}
 
 imgpack::jpeg::DecodePath SampleDecoder::decode(const PlannedSample& sample, uint64_t epoch, uint32_t size,
                                                 uint8_t* rgb, int64_t& label, uint64_t& id) {
@@ -59,8 +60,7 @@ imgpack::jpeg::DecodePath SampleDecoder::decode_record(const PlannedSample& samp
   const imgpack::IndexColumns& columns = split_.columns;
   const uint64_t record = sample.record;
   const auto path = dataset_.shard_path(split_.info.name, split_.shard[record]);
-  const auto bytes =
-      block.bytes().subspan(sample.block->at[record - sample.block->first_record], columns.record_bytes[record]);
+  const auto bytes = block.bytes(sample.block->at[record - sample.block->first_record], columns.record_bytes[record]);
   const imgpack::RecordView view = imgpack::parse_record(bytes, path, split_.offset[record]);
   name = view.meta.name;
   imgpack::check_against_index(view, columns, record, path, split_.offset[record]);

@@ -65,31 +65,38 @@ bool blotches(int32_t x, int32_t y) {
 }
 
 using Texture = bool (*)(int32_t x, int32_t y);
-struct NamedTexture {
-  std::string_view name;
-  Texture at;
-};
-constexpr std::array<NamedTexture, kSampleTextures> kTextures = {{
-    {"stripes", stripes},
-    {"checks", checks},
-    {"dots", dots},
-    {"rings", rings},
-    {"spiral", spiral},
-    {"rays", rays},
-    {"bricks", bricks},
-    {"waves", waves},
-    {"grid", grid},
-    {"triangles", triangles},
-    {"zigzag", zigzag},
-    {"blotches", blotches},
-}};
-
 struct Colour {
   int32_t part[3];
 };
+struct NamedTexture {
+  std::string_view name;
+  Texture at;
+  Colour typical;  // What most surfaces of the class are near to.
+};
+constexpr std::array<NamedTexture, kSampleTextures> kTextures = {{
+    {"stripes", stripes, {{225, 45, 45}}},
+    {"checks", checks, {{235, 235, 235}}},
+    {"dots", dots, {{50, 190, 60}}},
+    {"rings", rings, {{50, 90, 225}}},
+    {"spiral", spiral, {{235, 205, 40}}},
+    {"rays", rays, {{235, 135, 30}}},
+    {"bricks", bricks, {{140, 75, 45}}},
+    {"waves", waves, {{45, 200, 215}}},
+    {"grid", grid, {{130, 55, 190}}},
+    {"triangles", triangles, {{235, 115, 185}}},
+    {"zigzag", zigzag, {{30, 100, 60}}},
+    {"blotches", blotches, {{60, 60, 70}}},
+}};
 
 Colour random_colour(SampleRandom& random) {
   return {{random.between(10, 245), random.between(10, 245), random.between(10, 245)}};
+}
+
+// A quarter of the way from `typical` to any other colour.
+Colour near_to(const Colour& typical, const Colour& any) {
+  Colour colour = typical;
+  for (int i = 0; i < 3; ++i) colour.part[i] = (3 * typical.part[i] + any.part[i]) / 4;
+  return colour;
 }
 
 // Far enough from `other` in brightness to be told apart, in either direction.
@@ -105,7 +112,7 @@ Colour contrasting(SampleRandom& random, const Colour& other) {
 
 // Everything about one picture that is drawn by chance. Lengths in 1/16 pixel.
 struct Scene {
-  explicit Scene(uint32_t width, uint32_t height, uint64_t seed) {
+  Scene(const Colour& typical, uint32_t width, uint32_t height, uint64_t seed) {
     SampleRandom random(seed);
     const auto side = static_cast<int32_t>(std::max(std::min(width, height), 24u));
     centre_x = static_cast<int32_t>(width) * 16 * random.between(35, 65) / 100;
@@ -122,6 +129,7 @@ struct Scene {
     noise = random.between(2, 14);
     for (Colour& colour : background) colour = random_colour(random);
     surface[0] = random_colour(random);
+    if (!random.one_in(4)) surface[0] = near_to(typical, surface[0]);
     surface[1] = contrasting(random, surface[0]);
     bar_from = random.one_in(3) ? random.between(20, 70) : -1;
     bar = random_colour(random);
@@ -162,7 +170,7 @@ std::string_view texture_name(uint32_t texture) {
 }
 
 SamplePicture draw_sample(uint32_t texture, uint32_t width, uint32_t height, uint64_t seed) {
-  const Scene scene(width, height, mix_bits(seed));
+  const Scene scene(kTextures[texture].typical, width, height, mix_bits(seed));
   SampleRandom grain(mix_bits(seed + 1));
   SamplePicture picture{width, height, std::vector<uint8_t>(size_t{3} * width * height)};
   size_t at = 0;

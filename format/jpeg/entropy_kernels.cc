@@ -142,20 +142,19 @@ HWY_INLINE Progress advance_stream(Stream& s, const BaselineHeader& header) {
   HWY_UNROLL(kSymbolsPerRefill)
   for (int i = 0; i < kSymbolsPerRefill; i++) {
     const uint32_t entry = ac[window.bits >> (64 - kFastBits)];
-    if (HWY_UNLIKELY(entry == 0)) {
-      s.window = window;
-      s.out = out;
-      decode_slow_symbol(s);
-      return s.out >= block_end ? end_block(s, header) : Progress::kMore;
-    }
-    out += entry >> 8 & 255;
+    out += static_cast<uint8_t>(entry >> 8);
     const uint16_t value = static_cast<uint16_t>(entry >> 16);
     std::memcpy(out - sizeof value, &value, sizeof value);
     window.bits <<= entry & 63;
     window.valid -= entry;  // Only its low six bits count.
-    if (out >= block_end) {
+    if (HWY_UNLIKELY(out >= block_end)) {
       s.window = window;
       s.out = out;
+      if (entry == kSlowEntry) {
+        s.out -= kSlowAdvance;
+        decode_slow_symbol(s);
+        if (s.out < block_end) return Progress::kMore;
+      }
       return end_block(s, header);
     }
   }
@@ -180,8 +179,8 @@ bool decode_segments(const BaselineHeader& header, EntropySegment* segments, siz
   int live = 0;
   while (live < kMaxWays && started < count) start_stream(streams[live++], header, segments[started++]);
   while (live > 0) {
-    for (int i = 0; i < live; i++) {
-      Stream& s = streams[i];
+    for (Stream* stream = streams; stream != streams + live; stream++) {
+      Stream& s = *stream;
       const Progress progress = advance_stream(s, header);
       if (HWY_LIKELY(progress == Progress::kMore)) continue;
       if (progress == Progress::kBad) return false;
@@ -193,7 +192,7 @@ bool decode_segments(const BaselineHeader& header, EntropySegment* segments, siz
         start_stream(s, header, segments[started++]);
       } else {
         s = streams[--live];
-        i--;
+        stream--;
       }
     }
   }

@@ -8,6 +8,7 @@
 // and its padding, whatever the bits say.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -19,10 +20,10 @@ namespace imgpack::jpeg {
 // Bytes that must be readable after destuffed ones, zero or not. A block takes at most 16 + 11 + 63 * (16 + 10) bits,
 // and a refill looks eight bytes ahead, so a stream checked after each block stays within this of its end.
 inline constexpr size_t kStreamPadding = 288;
-// Coefficients that must be writable after a segment's last block: the store of an end-of-block code lands up to
-// kEndOfBlockAdvance bytes past it (whole cache lines, so that segments stay apart).
-inline constexpr size_t kCoefficientPadding = 96;
-static_assert(kCoefficientPadding * sizeof(int16_t) >= kEndOfBlockAdvance);
+// Coefficients that must be writable after a segment's last block: the zero that goes with an end-of-block code or with
+// kSlowEntry lands up to so far past it.
+inline constexpr size_t kCoefficientPadding = 128;
+static_assert(kCoefficientPadding * sizeof(int16_t) >= std::max(kEndOfBlockAdvance, kSlowAdvance));
 // Bytes that destuff may write past what it returns.
 inline constexpr size_t kDestuffSlack = 128;
 

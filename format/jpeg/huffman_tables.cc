@@ -41,7 +41,7 @@ bool CodeTable::build(std::span<const uint8_t> counts, std::span<const uint8_t> 
 void FastTable::build(const CodeTable& table) {
   code = &table;
   if (source == table.source) return;
-  std::memset(entry, 0, sizeof entry);
+  std::fill(std::begin(entry), std::end(entry), kSlowEntry);
   source = table.source;
   int pattern = 0, next = 0;
   for (int bits = 1; bits <= kFastBits; bits++, pattern <<= 1) {

@@ -2,7 +2,7 @@
 //
 //   DHT segment --CodeTable::build--> CodeTable (any code, symbol only) --FastTable::build--> FastTable (run, length
 //                                                                                             and value at once)
-// Entries are 32-bit words; 0 means `not in this table`. An "advance" is how far the coefficient pointer moves, in
+// Entries are 32-bit words. An "advance" is how far the coefficient pointer moves, in
 // bytes (2 per coefficient, in zigzag order).
 #pragma once
 
@@ -19,9 +19,9 @@ inline constexpr int kCodeBits = 10;
 inline constexpr int kMaxDcSize = 11;  // Bits of a DC difference and of an AC value in 8-bit baseline streams.
 inline constexpr int kMaxAcSize = 10;
 
-// Where the coefficient pointer lands tells good blocks from bad by one comparison: at the block's end after its 64th
-// coefficient, 34 to 158 bytes past it after an end-of-block code, 2 to 30 past it after a run that overshoots, and
-// more than 380 past it after a code that does not exist.
+// Where the coefficient pointer lands after a symbol tells good blocks from bad by one comparison: at the block's end
+// after its 64th coefficient, 34 to 158 bytes past it after an end-of-block code, 2 to 30 past it after a run that
+// overshoots, and more than 380 past it after a code that does not exist.
 inline constexpr uint32_t kEndOfBlockAdvance = 160;
 inline constexpr uint32_t kEndOfBlockFirst = kEndOfBlockAdvance - 2 * (kBlockCoefficients - 1);
 inline constexpr uint32_t kEndOfBlockLast = kEndOfBlockAdvance - 2;
@@ -60,7 +60,7 @@ struct TableSource {
 };
 
 struct CodeTable {
-  uint32_t entry[1 << kCodeBits];  // By the next kCodeBits bits. CodeEntry.
+  uint32_t entry[1 << kCodeBits];  // CodeEntry by the next kCodeBits bits; 0: a longer code, or none.
   int32_t max_code[kMaxCodeBits + 1];
   int32_t symbol_offset[kMaxCodeBits + 1];
   TableSource source;
@@ -80,8 +80,13 @@ struct CodeTable {
   }
 };
 
+// In a FastTable: the symbol does not fit. Takes no bits, and moves past the end of any block, so that the check for
+// that end finds it too.
+inline constexpr uint32_t kSlowAdvance = 254;
+inline constexpr uint32_t kSlowEntry = kSlowAdvance << 8;
+
 struct FastTable {
-  // By the next kFastBits bits: bits 0-5 code and value bits together, 8-15 advance, 16-31 the value.
+  // By the next kFastBits bits: bits 0-5 code and value bits together, 8-15 advance, 16-31 the value; or kSlowEntry.
   uint32_t entry[1 << kFastBits];  // First member: the decoder finds the table through a pointer to it.
   const CodeTable* code;
   TableSource source;

@@ -7,6 +7,7 @@
 
 #include "format/error.h"
 #include "format/file.h"
+#include "format/jpeg/simd_target.h"
 #include "format/nearest_name.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/console.h"
@@ -93,6 +94,9 @@ int run(const cli::Arguments& arguments) {
   report.cache = arguments.text("cache");
   report.version = IMGPACK_VERSION;
   report.machine = this_machine();
+  std::unique_ptr<jpeg::ForcedSimdTarget> simd;
+  if (const auto target = arguments.find("simd"); target.has_value())
+    simd = std::make_unique<jpeg::ForcedSimdTarget>(*target);
   const uint64_t repetitions = arguments.number("repetitions", 1, 10000);
   const double min_seconds = arguments.real("seconds", 0, 3600);
 
@@ -163,6 +167,9 @@ cli::Verb run_verb() {
        .help = "Which decoder the pipelines use.",
        .default_value = "auto",
        .choices = {"auto", "reference"}},
+      {.name = "simd",
+       .value = "TARGET",
+       .help = "Force the decoders onto one instruction set, such as AVX2, as a lesser machine would use."},
       {.name = "output", .value = "FILE", .help = "Write the result there as JSON too."},
       cli::json_option(),
   };

@@ -30,7 +30,10 @@ class ReadWorkload : public Workload {
         split_(dataset_.split(settings.split)),
         plan_(imgtrain::data::plan_blocks(split_, 1, kBlockBytes)),
         signal_(std::make_shared<imgtrain::data::Signal>()),
-        reader_(imgpack::posix_file_system(), files(), {4, kAheadBytes, 64}, signal_) {
+        reader_(
+            imgpack::posix_file_system(),
+            [this](uint32_t shard) { return dataset_.shard_path(split_.info.name, shard); }, reader_options(),
+            signal_) {
     if (split_.records() == 0)
       throw Error(ErrorKind::kInvalidInput, "split " + settings.split + " has no records", settings.shards);
   }
@@ -62,9 +65,10 @@ class ReadWorkload : public Workload {
         if (front.loaded->status() == BlockStatus::kQueued) signal_->wait_beyond(seen);
       }
       if (front.loaded->status() == BlockStatus::kFailed) std::rethrow_exception(front.loaded->error());
-      check_records(*front.block, front.loaded->bytes());
+      const uint64_t bytes = extent_of(*front.block).bytes;
+      check_records(*front.block, front.loaded->bytes(0, bytes));
       work.items += front.block->records;
-      work.bytes += front.loaded->bytes().size();
+      work.bytes += bytes;
     }
     return work;
   }
@@ -76,6 +80,12 @@ class ReadWorkload : public Workload {
   }
 
  private:
+  static imgtrain::data::BlockReaderOptions reader_options() {
+    imgtrain::data::BlockReaderOptions options;
+    options.keep_bytes = kAheadBytes;
+    return options;
+  }
+
   imgtrain::data::BlockExtent extent_of(const Block& block) const {
     const uint64_t last = block.first_record + block.records - 1, begin = split_.offset[block.first_record];
     return {begin, split_.offset[last] + split_.columns.record_bytes[last] - begin, 0};

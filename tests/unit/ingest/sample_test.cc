@@ -53,7 +53,7 @@ TEST(SamplePicture, SameArgumentsGiveTheSamePictureAndOthersAnother) {
   EXPECT_NE(draw_sample(3, 40, 30, 6).rgb, picture.rgb);
 }
 
-TEST(SamplePicture, TextureIsTheOnlyThingAClassChanges) {
+TEST(SamplePicture, AClassChangesTheObjectAlone) {
   // With one seed, pictures of two classes agree wherever the object is not.
   const auto stripes = draw_sample(0, 60, 60, 9).rgb, dots = draw_sample(2, 60, 60, 9).rgb;
   size_t same = 0;
