@@ -16,12 +16,12 @@ constexpr const char* kOptimizer = "optimizer";
 
 }  // namespace
 
-void save_checkpoint(imgpack::FileSystem& fs, CheckpointStore& store, const RunState& state, const ResNet& model,
-                     const Optimizer& optimizer) {
+void write_checkpoint(imgpack::FileSystem& fs, CheckpointStore& store, const RunState& state,
+                      const ResNetOptions& model, const NamedTensors& weights, const NamedTensors& optimizer) {
   const uint64_t step = state.position.step;
-  const auto metadata = weights_metadata(model->options(), state.config, state.classes, state.dataset_id);
-  write_tensors(fs, store.tensors_path(step, kWeights), state_dict(*model), metadata);
-  write_tensors(fs, store.tensors_path(step, kOptimizer), optimizer.state());
+  const auto metadata = weights_metadata(model, state.config, state.classes, state.dataset_id);
+  write_tensors(fs, store.tensors_path(step, kWeights), weights, metadata);
+  write_tensors(fs, store.tensors_path(step, kOptimizer), optimizer);
   store.publish(step, to_json(state), {kWeights, kOptimizer});
 }
 

@@ -15,10 +15,10 @@
 
 namespace imgtrain {
 
-// Writes model, optimizer and state as the checkpoint of state.position.step. Throws Error(kIo); earlier checkpoints
-// are then intact.
-void save_checkpoint(imgpack::FileSystem& fs, CheckpointStore& store, const RunState& state, const ResNet& model,
-                     const Optimizer& optimizer);
+// Writes tensors and state as the checkpoint of state.position.step. `weights` and `optimizer` are what state_dict()
+// and Optimizer::state() name. Throws Error(kIo); earlier checkpoints are then intact.
+void write_checkpoint(imgpack::FileSystem& fs, CheckpointStore& store, const RunState& state,
+                      const ResNetOptions& model, const NamedTensors& weights, const NamedTensors& optimizer);
 
 // Puts a checkpoint's tensors into model and optimizer and returns its state.
 RunState load_checkpoint(imgpack::FileSystem& fs, const CheckpointStore& store, const CheckpointStore::Found& found,

@@ -5,6 +5,7 @@
 #include <ATen/Version.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <fstream>
 #include <new>
 #include <string>
@@ -72,6 +73,12 @@ int64_t available_cores() {
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
   return CPU_COUNT(&set);
+}
+
+int64_t choose_input_threads(const RunConfig& config, torch::Device device, int local_world) {
+  if (config.input_threads > 0) return config.input_threads;
+  const int64_t share = std::max<int64_t>(1, available_cores() / local_world);
+  return device.is_cuda() ? share : std::max<int64_t>(1, share / 8);
 }
 
 int64_t configure_compute(const RunConfig& config, torch::Device device, int local_world) {

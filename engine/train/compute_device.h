@@ -22,6 +22,11 @@ int64_t configure_compute(const RunConfig& config, torch::Device device, int loc
 // Cores that this process may use.
 int64_t available_cores();
 
+// Decoding threads where the configuration leaves the choice (0): all cores of this process's share beside a CUDA
+// device. Where the CPU itself computes, an eighth: decoding costs little next to a network there, while a decoder that
+// takes a core away for a moment makes every compute thread wait at the end of its loop.
+int64_t choose_input_threads(const RunConfig& config, torch::Device device, int local_world = 1);
+
 MachineFacts machine_facts(torch::Device device, int64_t threads, int64_t world);
 
 // Memory for batch slots: page-locked on CUDA, so that copies run beside computation; heap_slots() on the CPU.

@@ -86,13 +86,14 @@ EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request
   if (layers.empty()) layers.push_back(sizes_in(file, outcome.weights));
   layers.push_back(request.overrides);
   outcome.config = resolve(layers).values;
-  const RunConfig& config = outcome.config;
+  RunConfig& config = outcome.config;
   outcome.split = request.split.empty() ? config.val_split : request.split;
 
   const imgpack::Dataset dataset = imgpack::Dataset::open(fs, request.shards);
   const Launch launch = launch_from_environment();
   const torch::Device device = choose_device(config, launch.local_rank);
   configure_compute(config, device, launch.local_world);
+  config.input_threads = choose_input_threads(config, device, launch.local_world);
   const auto sync = make_gradient_sync(launch, device);
   ResNet model = load_model(file, outcome.weights, device);
   require_same_classes(file, model->options(), dataset, outcome.weights);

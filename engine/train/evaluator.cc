@@ -5,8 +5,8 @@
 #include "engine/train/amp.h"
 #include "engine/train/compute_device.h"
 #include "engine/train/loss.h"
+#include "engine/train/request_agreement.h"
 #include "engine/train/run/input_options.h"
-#include "engine/train/stop_agreement.h"
 #include "format/error.h"
 
 namespace imgtrain {
@@ -33,7 +33,7 @@ std::optional<Totals> Evaluator::run(ResNet& model, RunListener& listener) {
   DeviceTotals totals(device_);
   listener.begin_pass({split_, images_, 0, static_cast<double>(config_.log_seconds)});
   feed_.start_epoch(0);
-  StopAgreement agreement(listener, sync_, device_);
+  RequestAgreement agreement(listener, sync_, device_);
   bool stopped = false;
   while (const auto batch = feed_.next()) {
     if (batch->count > 0) {
@@ -46,7 +46,7 @@ std::optional<Totals> Evaluator::run(ResNet& model, RunListener& listener) {
     }
     feed_.prefetch();
     listener.advance(static_cast<uint64_t>(batch->global_count));
-    if ((stopped = agreement.stop())) break;
+    if ((stopped = agreement.agree() == RunRequest::kStop)) break;
   }
   listener.end_pass();
   if (stopped) return std::nullopt;

@@ -11,9 +11,11 @@
 #include "engine/data/batch_planner.h"
 #include "engine/model/weights.h"
 #include "engine/train/checkpoint.h"
+#include "engine/train/checkpoint_writer.h"
 #include "engine/train/compute_device.h"
 #include "engine/train/evaluator.h"
 #include "engine/train/model_setup.h"
+#include "engine/train/request_agreement.h"
 #include "engine/train/run/bottleneck.h"
 #include "engine/train/run/checkpoint_store.h"
 #include "engine/train/run/input_options.h"
@@ -21,7 +23,6 @@
 #include "engine/train/run/order_proof.h"
 #include "engine/train/run/run_folder.h"
 #include "engine/train/run/run_state.h"
-#include "engine/train/stop_agreement.h"
 #include "engine/train/training_step.h"
 #include "format/checksum.h"
 #include "format/error.h"
@@ -56,7 +57,7 @@ std::string accuracy_text(const MetricRow& row) {
 struct Ground {
   imgpack::FileSystem& fs;
   RunListener& listener;
-  const ResolvedConfig& resolved;
+  const RunConfig& config;  // With what was left to choose on this machine chosen.
   const RunIdentity& identity;
   const imgpack::Dataset& dataset;
   torch::Device device;
@@ -80,6 +81,7 @@ class Trainer {
   TrainOutcome finish();
 
   void save();
+  void note_saved();
   void show_progress(double lr);
   void require_finite(const Totals& totals) const;
   void add_row(const char* stage, const Totals& totals);
@@ -100,8 +102,9 @@ class Trainer {
   TrainingStep step_;
   DeviceTotals totals_;
   std::optional<Evaluator> evaluator_;
-  StopAgreement agreement_;
+  RequestAgreement agreement_;
   CheckpointStore checkpoints_;
+  CheckpointWriter writer_;
   EventLog events_;
   RunState state_;
   std::optional<uint64_t> saved_step_;
@@ -112,7 +115,7 @@ class Trainer {
 Trainer::Trainer(const Ground& ground)
     : ground_(ground),
       listener_(ground.listener),
-      config_(ground.resolved.values),
+      config_(ground.config),
       train_split_(require_labeled(ground.dataset, config_.train_split)),
       input_(training_input(config_, {ground.sync.rank(), ground.sync.world()})),
       order_(train_split_, input_.order),
@@ -126,6 +129,7 @@ Trainer::Trainer(const Ground& ground)
       totals_(ground.device),
       agreement_(listener_, ground.sync, ground.device),
       checkpoints_(ground.fs, ground.folder.checkpoints(), config_.keep_checkpoints),
+      writer_(ground.fs, checkpoints_, step_.model(), step_.optimizer()),
       events_(ground.fs, ground.folder.path() / "metrics.jsonl") {
   evaluator_.emplace(ground.fs, ground.dataset, config_.val_split, config_, ground.device, ground.sync);
 }
@@ -144,7 +148,7 @@ void Trainer::begin_or_resume() {
   state_.created_by = ground_.identity.created_by;
   state_.dataset_id = ground_.identity.dataset_id;
   state_.classes = class_names(ground_.dataset);
-  state_.config = config_;
+  state_.config = ground_.identity.config;
   state_.machine = ground_.machine;
   std::optional<CheckpointStore::Found> found;
   if (ground_.folder.status() == RunStatus::kNew) {
@@ -219,9 +223,9 @@ bool Trainer::train_epoch() {
     listener_.advance(static_cast<uint64_t>(batch->global_count));
     show_progress(rates.lr);
     if (at.batch == batches) break;
-    const bool stop = agreement_.stop();
-    if (stop || at.step % checkpoint_steps_ == 0) save();
-    if (stop) {
+    const RunRequest request = agreement_.agree();
+    if (request != RunRequest::kNone || at.step % checkpoint_steps_ == 0) save();
+    if (request == RunRequest::kStop) {
       listener_.end_pass();
       return false;
     }
@@ -296,6 +300,8 @@ bool Trainer::evaluate_epoch() {
 }
 
 TrainOutcome Trainer::stopped() {
+  writer_.wait();
+  note_saved();
   const std::string where = ground_.folder.path().string();
   events_.append("stop", {{"step", state_.position.step}, {"epoch", state_.position.epoch + 1}});
   events_.flush();
@@ -305,6 +311,8 @@ TrainOutcome Trainer::stopped() {
 }
 
 TrainOutcome Trainer::finish() {
+  writer_.wait();
+  note_saved();
   const auto metadata = weights_metadata(step_.model()->options(), config_, state_.classes, state_.dataset_id);
   write_tensors(ground_.fs, ground_.folder.weights(), state_dict(*step_.model()), metadata);
   double seconds = 0;
@@ -337,11 +345,18 @@ void Trainer::save() {
   const bool inside_epoch = state_.position.batch > 0;
   state_.totals.seconds = inside_epoch ? seconds_before_ + seconds_since(epoch_start_) : 0;
   state_.scaler = step_.scaler().state();
-  const Clock::time_point start = Clock::now();
-  save_checkpoint(ground_.fs, checkpoints_, state_, step_.model(), step_.optimizer());
+  note_saved();
+  writer_.save(state_);
   saved_step_ = state_.position.step;
-  events_.append("checkpoint", {{"step", state_.position.step}, {"seconds", seconds_since(start)}});
   events_.flush();
+}
+
+void Trainer::note_saved() {
+  const std::optional<SavedCheckpoint> saved = writer_.take_completed();
+  if (!saved) return;
+  events_.append(
+      "checkpoint",
+      {{"step", saved->step}, {"stall_seconds", saved->stall_seconds}, {"write_seconds", saved->write_seconds}});
 }
 
 void Trainer::show_progress(double lr) {
@@ -411,7 +426,8 @@ TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunList
   listener.say(describe(resolved) + "learning rate: " + rate_rule(config) + "\ndevice: " + machine.device + " (" +
                machine.cpu + ", " + std::to_string(threads) + " compute threads)");
 
-  const Ground ground{fs, listener, resolved, identity, dataset, device, machine, *sync, folder};
+  config.input_threads = choose_input_threads(config, device, launch.local_world);
+  const Ground ground{fs, listener, config, identity, dataset, device, machine, *sync, folder};
   Trainer trainer(ground);
   return trainer.run();
 }

@@ -37,8 +37,9 @@ void ConsoleListener::end_pass() {
   progress_.reset();
 }
 
-bool ConsoleListener::stop_requested() {
-  return cli::stop_reason() != cli::StopReason::kNone;
+RunRequest ConsoleListener::take_request() {
+  if (cli::stop_reason() != cli::StopReason::kNone) return RunRequest::kStop;
+  return save_asked_.exchange(false) ? RunRequest::kSave : RunRequest::kNone;
 }
 
 }  // namespace imgtrain

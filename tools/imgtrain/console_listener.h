@@ -1,6 +1,8 @@
-// Shows a run on standard error: notes, one progress bar, and Ctrl-C or SIGTERM as a request to stop.
+// Shows a run on standard error: notes, one progress bar, and Ctrl-C, SIGTERM and interruption
+// notices as requests.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -20,12 +22,14 @@ class ConsoleListener : public RunListener {
   void advance(uint64_t images) override;
   void note(const std::string& text) override;
   void end_pass() override;
-  bool stop_requested() override;
+  RunRequest take_request() override;
+  void ask_to_save() { save_asked_ = true; }  // Any thread.
 
  private:
   imgpack::cli::Console& console_;
   bool quiet_;
   std::unique_ptr<imgpack::cli::Progress> progress_;
+  std::atomic<bool> save_asked_{false};
 };
 
 }  // namespace imgtrain

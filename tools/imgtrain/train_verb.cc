@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "engine/train/run/json_text.h"
+#include "engine/train/run/spot_notice.h"
 #include "engine/train/trainer.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/console.h"
@@ -37,12 +38,26 @@ void print_result(const TrainOutcome& outcome, bool json) {
             << "weights " << (outcome.folder / std::string(result.at("weights").as_string())).string() << "\n";
 }
 
+// Called from the watcher's thread.
+void answer_notice(const SpotNotice& notice, ConsoleListener& listener) {
+  if (notice.kind == SpotNotice::Kind::kRebalance) {
+    listener.warn("EC2 may take this machine back soon (rebalance recommendation): saving a checkpoint and going on");
+    listener.ask_to_save();
+    return;
+  }
+  listener.warn("EC2 takes this machine back: " + notice.action + " at " + notice.time + "; saving and stopping");
+  cli::request_stop(cli::StopReason::kNotice);
+}
+
 int run(const cli::Arguments& arguments) {
   TrainRequest request;
   request.config = resolve_arguments(arguments);
   request.fresh = arguments.has("fresh");
   request.created_by = std::string("imgtrain ") + IMGPACK_VERSION;
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
+  const SpotNoticeWatcher watcher(
+      spot_watch_from_environment(), [&](const SpotNotice& notice) { answer_notice(notice, listener); },
+      [&](const std::string& line) { listener.warn(line); });
   const TrainOutcome outcome = train(imgpack::posix_file_system(), request, listener);
   switch (outcome.end) {
     case RunEnd::kStopped:

@@ -7,6 +7,7 @@ namespace imgtrain {
 
 imgpack::cli::Verb train_verb();
 imgpack::cli::Verb eval_verb();
+imgpack::cli::Verb drill_verb();
 imgpack::cli::Verb recipes_verb();
 imgpack::cli::Verb config_verb();
 imgpack::cli::Verb schedule_verb();

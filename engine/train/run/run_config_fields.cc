@@ -294,7 +294,9 @@ std::vector<Field> machine_fields() {
       integer("threads", kMachine, &C::threads, 0, 4096,
               "Compute threads on the CPU; 0: all cores this process may use"),
       integer("input_threads", kMachine, &C::input_threads, 0, 4096,
-              "Threads that decode; 0: all cores this process may use. Has no say in any result"),
+              "Threads that decode; 0: all cores this process may use beside a CUDA device, an eighth of them where the "
+              "CPU trains, since decoders that take a core away for a moment hold up all compute threads. Has no say in "
+              "any result"),
       integer("slots", kMachine, &C::slots, 2, 64, "Batches that the input side may hold ready"),
   };
 }

@@ -7,6 +7,13 @@
 
 namespace imgtrain {
 
+// What a run is asked to do, by whoever started it or by the machine. A larger one includes the smaller.
+enum class RunRequest : int {
+  kNone = 0,
+  kSave = 1,  // Save a checkpoint and go on.
+  kStop = 2,  // Save one and end.
+};
+
 // One pass over images: an epoch of training, or an evaluation.
 struct PassInfo {
   std::string title;         // `epoch 3/15`, `val`
@@ -25,7 +32,8 @@ class RunListener {
   virtual void advance(uint64_t images) = 0;
   virtual void note(const std::string& text) = 0;  // Beside the progress: `loss 2.31`.
   virtual void end_pass() = 0;
-  virtual bool stop_requested() = 0;  // Looked at after every batch; cheap.
+  // Asked after every batch; cheap. kSave is answered once per request, kStop from then on.
+  virtual RunRequest take_request() = 0;
 };
 
 }  // namespace imgtrain

@@ -1,0 +1,42 @@
+// All ranks save and stop at the same step: whoever was asked to tells the others, in the same exchange.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/train/data_parallel.h"
+#include "engine/train/run/run_listener.h"
+
+namespace imgtrain {
+
+// One thread per rank; every rank calls agree() equally often.
+class RequestAgreement {
+ public:
+  RequestAgreement(RunListener& listener, GradientSync& sync, torch::Device device)
+      : listener_(listener), sync_(sync), device_(device) {}
+
+  // After every batch. On CUDA the exchange makes the host wait, so it takes place once in a while.
+  RunRequest agree() {
+    pending_ = std::max(pending_, listener_.take_request());
+    if (sync_.world() > 1) {
+      if (device_.is_cuda() && ++calls_ % kCallsBetweenExchanges != 0) return RunRequest::kNone;
+      torch::Tensor request =
+          torch::full({1}, static_cast<float>(pending_), torch::dtype(torch::kFloat).device(device_));
+      sync_.all_reduce_max(request);
+      pending_ = static_cast<RunRequest>(static_cast<int>(request.item<float>()));
+    }
+    return std::exchange(pending_, RunRequest::kNone);
+  }
+
+ private:
+  static constexpr uint64_t kCallsBetweenExchanges = 8;
+  RunListener& listener_;
+  GradientSync& sync_;
+  torch::Device device_;
+  uint64_t calls_ = 0;
+  RunRequest pending_ = RunRequest::kNone;
+};
+
+}  // namespace imgtrain
