@@ -126,7 +126,7 @@ fetch_address() {
 
 fetch_s3() {
   local total
-  aws_read s3 ls --recursive --summarize "$1"
+  allow nothing NoSuchBucket -- aws_read s3 ls --recursive --summarize "$1" || die "$exit_state" "there is nothing under $1"
   total=$(sed -n 's/^ *Total Size: \([0-9]*\)$/\1/p' <<<"$aws_out")
   [ "${total:-0}" != 0 ] || die "$exit_state" "there is nothing under $1"
   need_free "$total"
