@@ -23,6 +23,17 @@ if(sanitize_flags)
   add_compile_options(${sanitize_flags})
   add_link_options(${sanitize_flags})
 endif()
+if(IMGPACK_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # Coverage, which steers the fuzzer, in every library of ours.
+endif()
+
+# Coverage feedback for the engines of tests/fuzz; each engine links its own main.
+if(IMGPACK_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "IMGPACK_FUZZ needs clang's libFuzzer, found ${CMAKE_CXX_COMPILER_ID}. Use --preset fuzz")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 
 # ccache needs to be told that a precompiled header is an ordinary input.
 find_program(CCACHE_PROGRAM ccache)

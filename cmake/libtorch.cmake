@@ -23,7 +23,10 @@ add_library(libtorch::libtorch ALIAS libtorch)
 target_include_directories(libtorch SYSTEM INTERFACE
   ${torch_root}/include ${torch_root}/include/torch/csrc/api/include)
 target_compile_definitions(libtorch INTERFACE USE_DISTRIBUTED USE_C10D_GLOO)
+# The C++ library comes first: the wheel's libraries export pieces of another one (std::filesystem::remove_all among
+# them, which then calls a null pointer), and the loader takes the first definition it finds.
 target_link_libraries(libtorch INTERFACE
+  -Wl,--push-state,--no-as-needed -lstdc++ -Wl,--pop-state
   ${torch_root}/lib/libtorch.so ${torch_root}/lib/libtorch_cpu.so ${torch_root}/lib/libc10.so)
 set(torch_run_path ${torch_root}/lib)
 

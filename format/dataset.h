@@ -26,11 +26,10 @@ struct SplitView {
   uint64_t records() const { return columns.size(); }
 };
 
-enum class ReadNames { kNo, kYes };
-
 class Dataset {
  public:
-  // Throws Error(kIo) where there is no dataset, Error(kCorruption), Error(kUnsupportedVersion).
+  // One read of the manifest, one of the index (without names: of its first part). Throws Error(kIo) where there is no
+  // dataset, Error(kCorruption), Error(kUnsupportedVersion).
   static Dataset open(FileSystem& fs, const std::filesystem::path& folder, ReadNames names = ReadNames::kNo);
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -50,12 +49,14 @@ class Dataset {
 struct IndexFileSummary {
   std::string file;
   uint64_t bytes = 0;
-  uint64_t digest = 0;
+  uint64_t plan_bytes = 0;  // Of its beginning: all that a reader without names needs.
+  uint64_t digest = 0;      // The checksum that ends its head.
 };
 struct SplitColumns {
   std::string split;
   std::vector<IndexColumns> shards;
 };
+inline constexpr const char* kDatasetIndexFile = "index.ipx";
 IndexFileSummary publish_dataset_index(FileSystem& fs, const std::filesystem::path& folder,
                                        const std::vector<SplitColumns>& splits);
 

@@ -13,7 +13,7 @@ Error::Error(ErrorKind kind, std::string message, std::filesystem::path path, st
     text_ += ": ";
   }
   text_ += message_;
-  if (!hint_.empty()) text_ += ". Hint: " + hint_;
+  if (!hint_.empty()) text_ += (text_.ends_with('?') ? " Hint: " : ". Hint: ") + hint_;
 }
 
 }  // namespace imgpack

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "format/file.h"
@@ -43,26 +44,36 @@ struct SkippedSource {
 struct Manifest {
   uint32_t format_major = 1;
   uint32_t format_minor = 0;
-  std::string dataset_id;  // Hex digest of the logical content: names, labels, image bytes, classes, order. Not of zstd's output.
+  // Hex digest of the logical content: names, labels, image bytes, classes, order. Not of zstd's output, nor of shard
+  // borders. Set it from compute_dataset_id() last; what does not match is neither written nor read.
+  std::string dataset_id;
   uint64_t seed = 0;
   uint64_t plan_id = 0;
-  std::string created_by;                       // `imgpack 0.1.0`
-  std::map<std::string, std::string> options;   // Every packing option that has a say in the bytes.
+  std::string created_by;                         // `imgpack 0.1.0`
+  std::map<std::string, std::string> options;     // Every packing option that has a say in the bytes.
   std::map<std::string, std::string> provenance;  // Source kind, label sources compared, policies.
-  std::vector<ClassInfo> classes;               // Position = label.
+  std::vector<ClassInfo> classes;                 // Position = label.
   std::vector<SplitInfo> splits;
   std::vector<LabelSetInfo> label_sets;
   std::vector<SkippedSource> skipped;
   std::string index_file;  // The dataset-level index.
   uint64_t index_bytes = 0;
-  uint64_t index_digest = 0;
+  uint64_t index_plan_bytes = 0;  // Of its beginning: all that a reader without names needs.
+  uint64_t index_digest = 0;      // The checksum that ends its head, which holds the checksum of everything behind it.
 };
 
 inline constexpr const char* kManifestFile = "manifest.json";
 
-// Both throw Error(kCorruption) naming the JSON path that is wrong, Error(kUnsupportedVersion), or Error(kIo).
+std::string compute_dataset_id(const Manifest& manifest);
+
+// All throw Error(kCorruption) naming the JSON path that is wrong, or Error(kUnsupportedVersion). read_manifest throws
+// Error(kIo) where there is no manifest.
 Manifest read_manifest(FileSystem& fs, const std::filesystem::path& dataset);
-std::string to_json(const Manifest& manifest);  // Deterministic, pretty-printed, ends in a newline.
+Manifest parse_manifest(std::string_view text, const std::filesystem::path& path);
+
+// Deterministic, one shard or class per line, the checksum of the rest as its last key. Throws Error(kInternal) for a
+// manifest that parse_manifest would refuse.
+std::string to_json(const Manifest& manifest);
 void publish_manifest(FileSystem& fs, const std::filesystem::path& dataset, const Manifest& manifest);
 
 }  // namespace imgpack

@@ -10,6 +10,8 @@
 
 namespace imgpack {
 
+enum class ReadNames { kNo, kYes };
+
 struct IndexColumns {
   // All of equal length, one element per record.
   std::vector<uint64_t> id;

@@ -9,6 +9,7 @@
 
 #include "format/file.h"
 #include "format/record.h"
+#include "format/shard_codec.h"
 #include "format/shard_index.h"
 #include "format/shard_writer.h"
 
@@ -20,6 +21,7 @@ class ShardReader {
   ShardReader(FileSystem& fs, const std::filesystem::path& path);
 
   const ShardHeader& header() const { return header_; }
+  const ShardFooter& footer() const { return footer_; }
   const IndexColumns& columns() const { return columns_; }
   uint64_t records() const { return columns_.size(); }
   const std::vector<uint64_t>& offsets() const { return offsets_; }  // records() + 1 elements.
@@ -32,8 +34,14 @@ class ShardReader {
  private:
   std::unique_ptr<RandomAccessFile> file_;
   ShardHeader header_;
+  ShardFooter footer_;
   IndexColumns columns_;
   std::vector<uint64_t> offsets_;
 };
+
+// What every reader checks of record `i` beyond its checksums: that it is the one the index means. Throws
+// Error(kCorruption). Names are compared where the columns have them.
+void check_against_index(const RecordView& record, const IndexColumns& columns, uint64_t i,
+                         const std::filesystem::path& path, uint64_t offset);
 
 }  // namespace imgpack

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "format/file.h"
 #include "format/record.h"
@@ -28,7 +30,8 @@ struct ShardSummary {
   uint64_t records = 0;
   uint64_t bytes = 0;
   uint64_t index_offset = 0;
-  uint64_t digest = 0;  // XXH3-64 of the whole file.
+  uint64_t content = 0;  // Sum modulo 2^64 of content_digest() of its records.
+  uint64_t digest = 0;   // XXH3-64 of the whole file.
 };
 
 // Not thread-safe. Throws Error(kIo) if the disk fails; the target is then untouched.
@@ -43,6 +46,9 @@ class ShardWriter {
   // REQUIRES: records come in ascending (order_key, name); finish() has not been called. Throws Error(kInvalidInput)
   // for a record out of order or above the format's limits.
   void append(const Record& record);
+  // The same for a record that is encoded already (a spill file's, another shard's): copied byte for byte, its
+  // checksums verified first. Throws Error(kCorruption) for damaged bytes.
+  void append_encoded(std::span<const std::byte> record);
   // Makes the shard visible under `target`: index, footer, sync, rename, directory sync.
   ShardSummary finish();
   const IndexColumns& columns() const;

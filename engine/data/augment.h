@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "format/jpeg/image_decoder.h"
 
@@ -17,13 +18,27 @@ struct SampleKey {
 };
 
 struct RandomResizedCropOptions {
-  double min_scale = 0.08, max_scale = 1.0;        // Share of the image's area.
+  double min_scale = 0.08, max_scale = 1.0;             // Share of the image's area.
   double min_ratio = 3.0 / 4.0, max_ratio = 4.0 / 3.0;  // Width over height.
   double flip_probability = 0.5;
 };
 
-imgpack::jpeg::SampleWindow random_resized_crop(uint32_t width, uint32_t height, const RandomResizedCropOptions& options,
-                                                const SampleKey& key);
+void check(const RandomResizedCropOptions& options);  // Throws Error(kUsage) that names what is out of range.
+
+// A box of whole pixels inside the image.
+struct CropBox {
+  int x = 0, y = 0, width = 0, height = 0;
+  bool operator==(const CropBox&) const = default;
+};
+
+// torchvision's RandomResizedCrop.get_params: ten attempts at an area and a log-uniform ratio, then the largest centre
+// crop within the ratios. `uniform` gives the draws, each in [0, 1), in the order area, ratio, y, x.
+CropBox random_resized_crop_box(uint32_t width, uint32_t height, const RandomResizedCropOptions& options,
+                                const std::function<double()>& uniform);
+
+// The same with the draws of a sample, and the flip.
+imgpack::jpeg::SampleWindow random_resized_crop(uint32_t width, uint32_t height,
+                                                const RandomResizedCropOptions& options, const SampleKey& key);
 
 // Resize so that the short side is `resize_short`, then the centre `crop` x `crop` pixels (padding never occurs:
 // REQUIRES crop <= resize_short). Integer sizes and offsets rounded as torchvision does.

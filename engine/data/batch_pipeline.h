@@ -1,6 +1,8 @@
 // BatchPipeline: shards in, uint8 NHWC batches out, decoded by TBB threads ahead of the consumer.
 //
-//   SampleOrder -> BlockReader (reader thread) -> decode + augment (TBB arena) -> Slot -> consumer -> empty Slot back
+//   SampleOrder -> BatchPlanner -> BlockReader (reader threads) -> decode + augment (TBB arena) -> Slot -> consumer
+//                                                                                                 ^----- empty slot
+//                                                                                                 ---'
 //
 // Memory is bounded: `slots` batch buffers allocated once through a SlotAllocator (pinned memory on CUDA), and the
 // blocks of the windows in flight. No processes, no shared memory segments.
@@ -14,6 +16,8 @@
 #include <vector>
 
 #include "engine/data/augment.h"
+#include "engine/data/block_reader.h"
+#include "engine/data/cache_policy.h"
 #include "engine/data/sample_order.h"
 #include "format/dataset.h"
 #include "format/file.h"
@@ -46,9 +50,15 @@ struct PipelineOptions {
   uint32_t rank = 0, world = 1;
   SampleOrderOptions order;  // order.batch is the global batch. kEvaluate: record order, every sample once.
   bool reference_decoder = false;
+  ReadBackend read_backend = ReadBackend::kAuto;
+  uint32_t read_threads = 4;  // Where there is no io_uring.
+  CacheMode cache = CacheMode::kAuto;
+  // Blocks read ahead of need, beyond those of the windows in use (order.window_blocks of each partition).
+  uint64_t read_ahead_bytes = 64ull << 20;
 };
 
-// A filled batch. Moving it is cheap; destroying or release()-ing it hands the slot back. Belongs to one thread.
+// A filled batch. Moving it is cheap; destroying or release()-ing it hands the slot back. Belongs to one thread; may
+// outlive the pipeline.
 struct Batch {
   const uint8_t* images = nullptr;  // count x size x size x 3
   const int64_t* labels = nullptr;  // count
@@ -56,31 +66,57 @@ struct Batch {
   uint32_t count = 0;               // Of this rank; may differ between ranks and in the last batch.
   uint32_t global_count = 0;        // Of all ranks together.
   uint32_t size = 0;
-  uint64_t epoch = 0, index = 0;    // Global batch number within the epoch.
-  std::shared_ptr<void> slot;       // Owns the memory above.
+  uint64_t epoch = 0, index = 0;  // Global batch number within the epoch.
+  std::shared_ptr<void> slot;     // Owns the memory above.
+
+  void release() { *this = Batch(); }
 };
 
-// Seconds summed over threads, since the epoch began.
+// Since the epoch began.
 struct StageSeconds {
-  double read = 0, decode = 0, wait_for_slot = 0, wait_for_batch = 0;  // The last one: the consumer starving.
+  double read = 0;            // During which at least one read was in progress.
+  double decode = 0;          // Summed over threads; augmentation is part of it.
+  double wait_for_slot = 0;   // Batches waiting for an empty slot: the consumer is the slower one.
+  double wait_for_read = 0;   // Decoders fed as far as the disk has delivered.
+  double wait_for_batch = 0;  // The consumer starving.
   uint64_t bytes_read = 0, fast_path = 0, reference_path = 0;
 };
 
-// One consumer thread. Throws what a worker threw, with the sample's name; afterwards the pipeline is stopped.
+// What may differ from epoch to epoch.
+struct EpochSettings {
+  uint32_t size = 0;    // Output size, at most PipelineOptions::size; 0: that one. For progressive resizing.
+  uint64_t digest = 0;  // order_digest() at the point of resuming; 0 at the start of an epoch.
+};
+
+// One consumer thread; several pipelines may live in one process.
+//
+// A failure reaches the consumer in its place: batches before it are delivered, then next() throws what the worker
+// threw, with the sample's name. From then on next() throws the same again; start_epoch() begins anew.
 class BatchPipeline {
  public:
+  // `fs`, `dataset` and `slots` must outlive the pipeline; `slots` also its batches. Throws Error(kUsage) for options
+  // out of range, Error(kInvalidInput) for a split that is not there.
   BatchPipeline(imgpack::FileSystem& fs, const imgpack::Dataset& dataset, const PipelineOptions& options,
                 SlotAllocator& slots = heap_slots());
-  ~BatchPipeline();  // Prompt: cancels what is in flight.
+  ~BatchPipeline();  // Prompt: cancels what is in flight. At most one image a thread and one read are waited for.
+  BatchPipeline(const BatchPipeline&) = delete;
+  BatchPipeline& operator=(const BatchPipeline&) = delete;
 
   uint64_t batches_per_epoch() const;
   uint64_t samples_per_epoch() const;
   // Begins at `first_batch` of `epoch`; O(1) in `first_batch`. Cancels an epoch in progress.
-  void start_epoch(uint64_t epoch, uint64_t first_batch = 0);
-  std::optional<Batch> next();  // nullopt: the epoch is complete.
+  void start_epoch(uint64_t epoch, uint64_t first_batch = 0, const EpochSettings& settings = {});
+  // nullopt: the epoch is complete. REQUIRES: start_epoch() was called; at least one slot is not held by the caller.
+  std::optional<Batch> next();
   StageSeconds stage_seconds() const;
-  // Digest of (id, label) of every sample delivered so far to all ranks of this epoch; the proof of order.
+  // Digest of (id, label) of every sample delivered so far to all ranks of this epoch; the proof of order. The same on
+  // every rank, and whether or not the epoch was interrupted and resumed with EpochSettings::digest.
   uint64_t order_digest() const;
+  uint32_t threads() const;
+  // How shards are read, for people: `io_uring, page cache: keep (9.8 GiB of shards, 60 GiB of memory available: …)`.
+  std::string reading() const;
+  // Upper bound of what blocks may occupy at once, beside the slots and the decoders' scratch memory.
+  uint64_t block_memory_bytes() const;
 
  private:
   struct State;

@@ -1,5 +1,9 @@
 // ResNet-18/34/50/101/152 with torchvision's structure (v1.5: the stride of a bottleneck sits in its 3x3 convolution),
 // parameter names and initialisation, so that weights travel both ways.
+//
+//   conv1 7x7/2 - bn1 - relu - maxpool 3x3/2 - layer1 - layer2 (/2) - layer3 (/2) - layer4 (/2) - mean - fc
+//
+// Source: He et al., arXiv 1512.03385; torchvision 0.26 models/resnet.py for names and initialisation.
 #pragma once
 
 #include <torch/torch.h>
@@ -7,24 +11,41 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/model/batch_norm.h"
+#include "engine/model/portable/resnet_options.h"
+
 namespace imgtrain {
 
-struct ResNetOptions {
-  int depth = 50;  // 18, 34, 50, 101 or 152. Anything else: Error(kUsage).
-  int64_t num_classes = 1000;
-  bool zero_init_last_gamma = false;  // Last batch norm of every block starts at 0 (torchvision's zero_init_residual).
-};
+class ResidualBlock;
 
 // Input N x 3 x H x W, float or half, any memory format (channels_last is the fast one); output N x num_classes.
+// Parameters are made on the CPU in float; move them with to().
 class ResNetImpl : public torch::nn::Module {
  public:
   explicit ResNetImpl(const ResNetOptions& options);
   torch::Tensor forward(torch::Tensor x);
+  // The output of layer4, N x C x H/32 x W/32, before it is averaged: what Grad-CAM looks at.
+  torch::Tensor features(torch::Tensor x);
+  // features() -> logits.
+  torch::Tensor classify(const torch::Tensor& features);
   const ResNetOptions& options() const { return options_; }
 
  private:
+  torch::nn::Sequential make_layer(int64_t planes, int blocks, int64_t stride);
+  void initialize();
+
   ResNetOptions options_;
+  int64_t in_planes_ = 64;
+  torch::nn::Conv2d conv1{nullptr};
+  BatchNorm2d bn1{nullptr};
+  torch::nn::Sequential layer1{nullptr}, layer2{nullptr}, layer3{nullptr}, layer4{nullptr};
+  torch::nn::Linear fc{nullptr};
 };
 TORCH_MODULE(ResNet);
+
+// Lays every 4-d parameter out channels-last in place; inputs should be laid out so as well.
+void to_channels_last(torch::nn::Module& model);
+
+int64_t parameter_count(const torch::nn::Module& model);
 
 }  // namespace imgtrain

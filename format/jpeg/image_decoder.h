@@ -2,8 +2,9 @@
 //
 //   JPEG [+ entropy index] --ImageDecoder--> uint8 RGB, height x width x 3
 //
-// Two implementations: the reference (libjpeg-turbo, crop and skip, no DCT scaling) and the fast path (decode.md's
-// entropy index). They agree within the bounds that tests/parity states.
+// Two ways to the pixels: the reference (libjpeg-turbo, crop and skip, no DCT scaling) and the fast path (our own
+// baseline decoder, which enters the stream through the record's entropy index). They agree within the bounds that
+// docs/decode.md states and tests/parity checks.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,8 @@
 
 namespace imgpack::jpeg {
 
-enum class Filter { kBilinear, kBicubic };  // Antialiased, with Pillow's coefficients and rounding.
+// Antialiased, with Pillow's coefficients and rounding. kLanczos (three lobes) is what the packer shrinks with.
+enum class Filter { kBilinear, kBicubic, kLanczos };
 
 // What part of the source becomes the output. Coordinates in pixels of the stored image; all values are checked.
 struct SampleWindow {
@@ -34,11 +36,20 @@ class ImageDecoder {
   // Throws Error(kCorruption) for a damaged stream, Error(kInvalidInput) for a window outside the image.
   // Returns which path was taken.
   virtual DecodePath decode(std::span<const std::byte> jpeg, std::span<const std::byte> entropy_index,
-                            const SampleWindow& window, int out_width, int out_height, Filter filter,
-                            uint8_t* rgb) = 0;
+                            const SampleWindow& window, int out_width, int out_height, Filter filter, uint8_t* rgb) = 0;
   virtual size_t scratch_bytes() const = 0;
 };
 
+enum class DecoderKind {
+  kFast,       // The fast path where the record has an entropy index and the stream is covered, else the reference.
+  kReference,  // libjpeg-turbo for every image.
+};
+
+struct DecoderOptions {
+  DecoderKind kind = DecoderKind::kFast;
+};
+
+std::unique_ptr<ImageDecoder> make_decoder(const DecoderOptions& options = {});
 std::unique_ptr<ImageDecoder> make_reference_decoder();
 
 }  // namespace imgpack::jpeg

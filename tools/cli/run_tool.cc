@@ -4,17 +4,33 @@
 #include <exception>
 #include <new>
 
+#include "tools/cli/console.h"
+#include "tools/cli/stop_signals.h"
+
 namespace imgpack::cli {
+namespace {
+
+void print_error(const char* program, const char* what) {
+  const char* word = console().has_colour() ? "\x1b[31merror:\x1b[0m" : "error:";
+  std::fprintf(stderr, "%s: %s %s\n", program, word, what);
+}
+
+}  // namespace
 
 int exit_code(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kUsage: return kExitUsage;
-    case ErrorKind::kCorruption: return kExitDamage;
-    case ErrorKind::kUnsupportedVersion: return kExitUnsupportedVersion;
-    case ErrorKind::kInterrupted: return kExitInterrupted;
+    case ErrorKind::kUsage:
+      return kExitUsage;
+    case ErrorKind::kCorruption:
+      return kExitDamage;
+    case ErrorKind::kUnsupportedVersion:
+      return kExitUnsupportedVersion;
+    case ErrorKind::kInterrupted:
+      return kExitInterrupted;
     case ErrorKind::kIo:
     case ErrorKind::kInvalidInput:
-    case ErrorKind::kInternal: return kExitFailed;
+    case ErrorKind::kInternal:
+      return kExitFailed;
   }
   return kExitFailed;
 }
@@ -23,12 +39,13 @@ int run_tool(const char* program, const std::function<int()>& body) {
   try {
     return body();
   } catch (const Error& error) {
-    std::fprintf(stderr, "%s: error: %s\n", program, error.what());
+    print_error(program, error.what());
+    if (error.kind() == ErrorKind::kInterrupted && stop_reason() == StopReason::kSigint) return kExitSigint;
     return exit_code(error.kind());
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "%s: error: out of memory\n", program);
+    print_error(program, "out of memory");
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: error: %s\n", program, error.what());
+    print_error(program, error.what());
   }
   return kExitFailed;
 }

@@ -21,7 +21,8 @@ enum ExitCode : int {
 
 int exit_code(ErrorKind kind);
 
-// Returns body()'s value; an exception is printed as `PROGRAM: error: …` on stderr and mapped by exit_code.
+// Returns body()'s value; an exception is printed as `PROGRAM: error: …` on stderr and mapped by exit_code,
+// kInterrupted to kExitSigint where the stop came from SIGINT (tools/cli/stop_signals.h).
 int run_tool(const char* program, const std::function<int()>& body);
 
 }  // namespace imgpack::cli

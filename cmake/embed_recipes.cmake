@@ -1,0 +1,11 @@
+# cmake -DOUT=FILE -DRECIPES=a.json;b.json -P embed_recipes.cmake: a C++ file with the text of every recipe.
+set(body "#include \"engine/train/run/recipe.h\"\n\nnamespace imgtrain {\n\nconst EmbeddedRecipe kEmbeddedRecipes[] = {\n")
+list(SORT RECIPES)
+list(LENGTH RECIPES count)
+foreach(recipe ${RECIPES})
+  get_filename_component(name ${recipe} NAME_WE)
+  file(READ ${recipe} text)
+  string(APPEND body "    {\"${name}\", R\"recipe(${text})recipe\"},\n")
+endforeach()
+string(APPEND body "};\nconst unsigned kEmbeddedRecipeCount = ${count};\n\n}  // namespace imgtrain\n")
+file(WRITE ${OUT} "${body}")

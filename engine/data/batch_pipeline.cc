@@ -1,0 +1,509 @@
+#include "engine/data/batch_pipeline.h"
+
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <numeric>
+#include <thread>
+#include <utility>
+
+#include "engine/data/batch_planner.h"
+#include "engine/data/block_reader.h"
+#include "engine/data/sample_decoder.h"
+#include "engine/data/slot_pool.h"
+#include "engine/data/stopwatch.h"
+#include "engine/data/worker_share.h"
+#include "format/error.h"
+
+namespace imgtrain::data {
+namespace {
+
+using imgpack::Error;
+using imgpack::ErrorKind;
+
+// A batch between its slot and the consumer.
+struct Flight {
+  uint64_t index = 0, digest = 0;
+  uint32_t global_count = 0, count = 0;
+  std::shared_ptr<Slot> slot;
+  std::atomic<uint32_t> remaining{0};
+  std::mutex mutex;
+  uint32_t failed_at = ~0u;  // The first sample that failed, in batch order: the same for any number of threads.
+  std::exception_ptr failure;
+};
+
+// Some consecutive samples of a batch: one task.
+struct Chunk {
+  std::shared_ptr<Flight> flight;
+  uint32_t first = 0;
+  std::vector<PlannedSample> samples;
+};
+
+PipelineOptions checked(PipelineOptions options) {
+  const auto require = [](bool holds, const char* what, uint64_t found) {
+    if (!holds) throw Error(ErrorKind::kUsage, std::string(what) + ", found " + std::to_string(found));
+  };
+  constexpr uint32_t kMaxSize = 8192, kMaxThreads = 1024, kMaxSlots = 1024;
+  require(options.size > 0 && options.size <= kMaxSize, "image size out of range: expected 1 to 8192", options.size);
+  require(options.threads <= kMaxThreads, "number of threads out of range: expected 0 to 1024", options.threads);
+  require(options.slots > 0 && options.slots <= kMaxSlots, "number of slots out of range: expected 1 to 1024",
+          options.slots);
+  require(options.world > 0 && options.rank < options.world, "rank out of range: expected less than the world size",
+          options.rank);
+  require(options.read_threads > 0 && options.read_threads <= kMaxThreads,
+          "number of reading threads out of range: expected 1 to 1024", options.read_threads);
+  check(options.crop);
+  if (options.transform == Transform::kEvaluate) {
+    require(options.resize_short >= options.size, "resize smaller than the crop: expected at least the image size",
+            options.resize_short);
+    options.order.shuffle = false;
+    options.order.drop_last = false;
+    options.order.repeats = 1;
+  }
+  if (options.threads == 0) options.threads = std::max(1u, std::thread::hardware_concurrency());
+  return options;
+}
+
+uint64_t shard_bytes(const imgpack::SplitView& split) {
+  uint64_t bytes = 0;
+  for (const imgpack::ShardSummary& shard : split.info.shards) bytes += shard.bytes;
+  return bytes;
+}
+
+BlockReaderOptions reader_options(const PipelineOptions& options, CacheMode cache, uint64_t keep_bytes) {
+  BlockReaderOptions result;
+  result.backend = options.read_backend;
+  result.threads = options.read_threads;
+  result.cache = cache;
+  result.keep_bytes = keep_bytes;
+  return result;
+}
+
+// The windows of the partitions that one rank touches, and what is read ahead of them.
+uint64_t block_budget(const imgpack::SplitView& split, const SampleOrder& order, const PipelineOptions& options) {
+  const BlockPlan& plan = order.plan();
+  if (plan.blocks.empty()) return options.read_ahead_bytes;
+  const auto& sizes = split.columns.record_bytes;
+  const uint64_t mean_record = std::accumulate(sizes.begin(), sizes.end(), uint64_t{0}) / split.records();
+  const uint64_t block =
+      BlockBuffers::capacity_for(options.order.block_bytes + std::min<uint64_t>(mean_record, 1u << 20));
+  const uint64_t partitions = std::min<uint64_t>(plan.partitions(), plan.partitions() / options.world + 2);
+  const uint64_t blocks = std::min<uint64_t>(plan.blocks.size(), partitions * options.order.window_blocks);
+  return blocks * block + std::max<uint64_t>(options.read_ahead_bytes, block);
+}
+
+uint32_t largest_share(const SampleOrder& order, const PipelineOptions& options) {
+  uint32_t largest = 1;
+  const uint64_t batches = order.batches_per_epoch();
+  for (const uint64_t batch : {uint64_t{0}, batches - 1}) {
+    if (batches == 0) break;
+    const BatchRange range = order.batch_range(batch);
+    const LocalRange local =
+        local_range(static_cast<uint32_t>(range.last - range.first), options.bn_group, options.rank, options.world);
+    largest = std::max(largest, local.end - local.begin);
+  }
+  return largest;
+}
+
+}  // namespace
+
+struct BatchPipeline::State {
+  State(imgpack::FileSystem& fs, const imgpack::Dataset& dataset_, const PipelineOptions& wanted, SlotAllocator& slots)
+      : options(checked(wanted)),
+        dataset(dataset_),
+        split(dataset.split(options.split)),
+        order(split, options.order),
+        budget(block_budget(split, order, options)),
+        signal(std::make_shared<Signal>()),
+        pool(SlotPool::make(slots, options.slots, largest_share(order, options), image_bytes(options.size), signal)),
+        held(std::make_shared<std::atomic<uint32_t>>(0)),
+        cache(decide_cache(options.cache, shard_bytes(split), available_memory_bytes())),
+        reader(
+            fs, [this](uint32_t shard) { return dataset.shard_path(options.split, shard); },
+            reader_options(options, cache.mode, budget), signal),
+        share(options.threads),
+        arena(static_cast<int>(options.threads), 0) {
+    arena.initialize();
+    decoders.reserve(options.threads);
+  }
+
+  ~State() {
+    cancel();
+    // TBB still owns tasks that will find nothing to do; they refer to this object.
+    std::unique_lock lock(mutex);
+    idle.wait(lock, [&] { return tasks == 0; });
+  }
+
+  static uint64_t image_bytes(uint64_t size) { return size * size * 3; }
+
+  void start(uint64_t epoch_number, uint64_t first_batch, const EpochSettings& settings);
+  void cancel();
+  void feed(uint64_t first_batch);
+  void enqueue(Chunk chunk);
+  void work();
+  void run(Chunk& chunk, std::unique_ptr<SampleDecoder>& decoder) noexcept;
+  std::optional<Batch> next();
+
+  const PipelineOptions options;
+  const imgpack::Dataset& dataset;
+  const imgpack::SplitView& split;
+  const SampleOrder order;
+  const uint64_t budget;
+  const std::shared_ptr<Signal> signal;  // Rings when a block, a slot or a hungry decoder may let the feeder go on.
+  const std::shared_ptr<SlotPool> pool;
+  const std::shared_ptr<std::atomic<uint32_t>> held;  // Batches that the consumer has not given back.
+  const CacheDecision cache;
+  BlockReader reader;
+  WorkerShare share;
+  tbb::task_arena arena;
+
+  // Of the epoch in progress; set while nothing runs.
+  uint64_t epoch = 0;
+  uint32_t size = 0;
+  std::thread feeder;
+  ReadCounters read_before;
+  std::atomic<bool> stop{false};
+  std::atomic<bool> feeder_is_hungry{false};  // It waits for the decoders to finish something.
+  Stopwatch wait_for_slot, wait_for_read, wait_for_batch, decode_time;
+  std::atomic<uint64_t> fast_path{0}, reference_path{0};
+
+  mutable std::mutex mutex;
+  std::condition_variable finished;  // A batch is complete, or the feeder has ended.
+  std::condition_variable idle;      // A task has ended.
+  std::deque<Chunk> chunks;
+  std::vector<std::unique_ptr<SampleDecoder>> decoders;  // Those that no task uses.
+  uint64_t tasks = 0;                                    // Handed to TBB and not ended.
+  uint64_t running = 0;                                  // Chunks being decoded.
+  std::deque<std::shared_ptr<Flight>> flights;           // In the order of the batches.
+  bool started = false, feeder_ended = true;
+  std::exception_ptr failure;
+  uint64_t digest = 0;
+};
+
+void BatchPipeline::State::start(uint64_t epoch_number, uint64_t first_batch, const EpochSettings& settings) {
+  if (first_batch > order.batches_per_epoch())
+    throw Error(ErrorKind::kUsage, "first batch beyond the epoch: expected at most " +
+                                       std::to_string(order.batches_per_epoch()) + ", found " +
+                                       std::to_string(first_batch));
+  if (settings.size > options.size)
+    throw Error(ErrorKind::kUsage, "image size above the pipeline's own: expected at most " +
+                                       std::to_string(options.size) + ", found " + std::to_string(settings.size));
+  cancel();
+  epoch = epoch_number;
+  size = settings.size == 0 ? options.size : settings.size;
+  stop = false;
+  feeder_is_hungry = false;
+  read_before = reader.counters();
+  for (Stopwatch* watch : {&wait_for_slot, &wait_for_read, &wait_for_batch, &decode_time}) watch->reset();
+  fast_path = 0;
+  reference_path = 0;
+  {
+    const std::lock_guard lock(mutex);
+    failure = nullptr;
+    digest = settings.digest;
+    started = true;
+    feeder_ended = false;
+  }
+  feeder = std::thread([this, first_batch] {
+    std::exception_ptr error;
+    try {
+      feed(first_batch);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    const std::lock_guard lock(mutex);
+    feeder_ended = true;
+    if (error != nullptr) failure = error;
+    finished.notify_all();
+  });
+}
+
+void BatchPipeline::State::cancel() {
+  stop = true;
+  reader.cancel();
+  signal->ring();
+  if (feeder.joinable()) feeder.join();
+  std::deque<Chunk> dropped;
+  std::deque<std::shared_ptr<Flight>> dropped_flights;
+  std::unique_lock lock(mutex);
+  dropped.swap(chunks);
+  idle.wait(lock, [&] { return running == 0; });
+  dropped_flights.swap(flights);
+  lock.unlock();
+  reader.cancel();  // What the feeder asked for in between.
+}
+
+// Plans batches, asks for their blocks as far ahead as memory permits, and hands samples to the decoders as soon as
+// their block is there and their batch has a slot. Runs on a thread of its own and is the only one that decides order.
+void BatchPipeline::State::feed(uint64_t first_batch) {
+  struct Ahead {
+    PlannedBatch plan;
+    std::shared_ptr<Flight> flight;  // Once it has a slot.
+    size_t requested = 0, fed = 0;   // Samples.
+  };
+  BatchPlanner planner(split, order, {options.rank, options.world, options.bn_group}, epoch, first_batch);
+  std::deque<Ahead> ahead;
+  bool planned_all = false;
+  // Enough to fill the read-ahead memory with blocks of ordinary photographs.
+  const uint64_t plan_ahead = 2 * uint64_t{order.batch()} / options.world + 2048;
+  const uint32_t chunk_samples = std::clamp<uint32_t>(order.batch() / options.world / (4 * options.threads), 1u, 8u);
+  uint64_t unfed = 0;
+
+  const auto decoders_hungry = [&] {
+    const std::lock_guard lock(mutex);
+    return chunks.size() + running <= 2 * uint64_t{options.threads};
+  };
+  // Requests the blocks of planned samples in order until memory is full. The sample that is to be decoded next gets
+  // its block in any case, once the decoders have nothing left that would free memory.
+  const auto request_blocks = [&] {
+    for (size_t i = 0; i < ahead.size(); ++i) {
+      Ahead& batch = ahead[i];
+      for (; batch.requested < batch.plan.samples.size(); ++batch.requested) {
+        BlockUse& use = *batch.plan.samples[batch.requested].block;
+        if (use.loaded != nullptr) continue;
+        const bool needed_now = i == 0 && batch.requested == batch.fed;
+        if (reader.memory_bytes() + BlockReader::memory_for(use.request) > budget) {
+          if (!needed_now) return;
+          feeder_is_hungry = true;
+          if (!decoders_hungry()) return;
+        }
+        use.loaded = reader.request(use.request);
+      }
+    }
+  };
+
+  while (!stop) {
+    const uint64_t seen = signal->count();
+    while (!planned_all && (ahead.empty() || unfed < plan_ahead)) {
+      std::optional<PlannedBatch> plan = planner.next();
+      if (!plan.has_value()) {
+        planned_all = true;
+        break;
+      }
+      unfed += plan->samples.size();
+      ahead.push_back({std::move(*plan), nullptr, 0, 0});
+    }
+    if (ahead.empty()) return;
+    feeder_is_hungry = false;
+    request_blocks();
+
+    Ahead& batch = ahead.front();
+    if (batch.flight == nullptr) {
+      if (std::shared_ptr<Slot> slot = pool->try_take()) {
+        batch.flight = std::make_shared<Flight>();
+        batch.flight->index = batch.plan.index;
+        batch.flight->digest = batch.plan.digest;
+        batch.flight->global_count = batch.plan.global_count;
+        batch.flight->count = static_cast<uint32_t>(batch.plan.samples.size());
+        batch.flight->remaining = batch.flight->count;
+        batch.flight->slot = std::move(slot);
+        const std::lock_guard lock(mutex);
+        flights.push_back(batch.flight);
+        if (batch.flight->count == 0) finished.notify_all();
+      }
+    }
+    bool progress = false;
+    if (batch.flight != nullptr) {
+      Chunk chunk{batch.flight, static_cast<uint32_t>(batch.fed), {}};
+      while (batch.fed < batch.plan.samples.size()) {
+        PlannedSample& sample = batch.plan.samples[batch.fed];
+        if (sample.block->loaded == nullptr || sample.block->loaded->status() == BlockStatus::kQueued) break;
+        chunk.samples.push_back(std::move(sample));
+        ++batch.fed;
+        --unfed;
+        progress = true;
+        if (chunk.samples.size() == chunk_samples) {
+          enqueue(std::exchange(chunk, Chunk{batch.flight, static_cast<uint32_t>(batch.fed), {}}));
+        }
+      }
+      if (!chunk.samples.empty()) enqueue(std::move(chunk));
+      if (batch.fed == batch.plan.samples.size()) {
+        ahead.pop_front();
+        progress = true;
+      }
+    }
+    if (progress) continue;
+    const Stopwatch::Lap lap(ahead.front().flight == nullptr ? wait_for_slot : wait_for_read);
+    signal->wait_beyond(seen);
+  }
+}
+
+void BatchPipeline::State::enqueue(Chunk chunk) {
+  {
+    const std::lock_guard lock(mutex);
+    chunks.push_back(std::move(chunk));
+    ++tasks;
+  }
+  // Says in C++ what TBB's queue does anyway: what was done before a task is handed over is seen by the task. For
+  // ThreadSanitizer, which cannot look into TBB.
+  static std::atomic<uint64_t> handed_over{0};
+  handed_over.fetch_add(1, std::memory_order_release);
+  arena.enqueue([this] {
+    handed_over.load(std::memory_order_acquire);
+    work();
+  });
+}
+
+// One TBB task: takes the oldest chunk there is, so that batches finish in order.
+void BatchPipeline::State::work() {
+  Chunk chunk;
+  std::unique_ptr<SampleDecoder> decoder;
+  {
+    const std::lock_guard lock(mutex);
+    if (!chunks.empty()) {
+      chunk = std::move(chunks.front());
+      chunks.pop_front();
+      ++running;
+      if (!decoders.empty()) {
+        decoder = std::move(decoders.back());
+        decoders.pop_back();
+      }
+    }
+  }
+  const bool found = chunk.flight != nullptr;
+  if (found) {
+    run(chunk, decoder);
+    chunk = Chunk();  // Frees its blocks before anyone is told that memory may be free.
+    if (feeder_is_hungry) signal->ring();
+  }
+  const std::lock_guard lock(mutex);
+  if (found) --running;
+  --tasks;
+  if (decoder != nullptr && decoders.size() < decoders.capacity()) decoders.push_back(std::move(decoder));
+  idle.notify_all();
+}
+
+void BatchPipeline::State::run(Chunk& chunk, std::unique_ptr<SampleDecoder>& decoder) noexcept {
+  const Stopwatch::Lap lap(decode_time);
+  Flight& flight = *chunk.flight;
+  uint64_t fast = 0, reference = 0;
+  for (uint32_t i = 0; i < chunk.samples.size(); ++i) {
+    if (stop) return;
+    const uint32_t at = chunk.first + i;
+    try {
+      if (decoder == nullptr) decoder = std::make_unique<SampleDecoder>(dataset, options);
+      const auto path = decoder->decode(chunk.samples[i], epoch, size, flight.slot->images + at * image_bytes(size),
+                                        flight.slot->labels[at], flight.slot->ids[at]);
+      ++(path == imgpack::jpeg::DecodePath::kFast ? fast : reference);
+    } catch (...) {
+      const std::lock_guard lock(flight.mutex);
+      if (at < flight.failed_at) {
+        flight.failed_at = at;
+        flight.failure = std::current_exception();
+      }
+    }
+  }
+  fast_path += fast;
+  reference_path += reference;
+  const auto samples = static_cast<uint32_t>(chunk.samples.size());
+  if (flight.remaining.fetch_sub(samples, std::memory_order_acq_rel) == samples) {
+    const std::lock_guard lock(mutex);
+    finished.notify_all();
+  }
+}
+
+std::optional<Batch> BatchPipeline::State::next() {
+  std::shared_ptr<Flight> flight;
+  {
+    const Stopwatch::Lap lap(wait_for_batch);
+    std::unique_lock lock(mutex);
+    if (!started) throw Error(ErrorKind::kInternal, "next() before start_epoch()");
+    const auto front_is_ready = [&] {
+      return !flights.empty() && flights.front()->remaining.load(std::memory_order_acquire) == 0;
+    };
+    if (flights.empty() && !feeder_ended && *held == options.slots)
+      throw Error(ErrorKind::kInternal, "all " + std::to_string(options.slots) +
+                                            " batch slots are held by the consumer: it must release one before it asks "
+                                            "for the next batch");
+    finished.wait(lock, [&] { return front_is_ready() || (feeder_ended && (flights.empty() || failure != nullptr)); });
+    if (front_is_ready() && flights.front()->failure == nullptr) {
+      flight = std::move(flights.front());
+      flights.pop_front();
+      digest = chain_digest(digest, flight->digest);
+    } else if (front_is_ready()) {
+      failure = flights.front()->failure;
+    }
+  }
+  if (flight == nullptr) {
+    if (failure == nullptr) return std::nullopt;
+    const std::exception_ptr reason = failure;
+    cancel();
+    failure = reason;
+    std::rethrow_exception(reason);
+  }
+  ++*held;
+  Batch batch;
+  batch.images = flight->slot->images;
+  batch.labels = flight->slot->labels;
+  batch.ids = flight->slot->ids;
+  batch.count = flight->count;
+  batch.global_count = flight->global_count;
+  batch.size = size;
+  batch.epoch = epoch;
+  batch.index = flight->index;
+  batch.slot = std::shared_ptr<void>(flight->slot.get(), [slot = flight->slot, count = held](void*) mutable {
+    slot.reset();
+    --*count;
+  });
+  return batch;
+}
+
+BatchPipeline::BatchPipeline(imgpack::FileSystem& fs, const imgpack::Dataset& dataset, const PipelineOptions& options,
+                             SlotAllocator& slots)
+    : state_(std::make_unique<State>(fs, dataset, options, slots)) {}
+
+BatchPipeline::~BatchPipeline() = default;
+
+uint64_t BatchPipeline::batches_per_epoch() const {
+  return state_->order.batches_per_epoch();
+}
+uint64_t BatchPipeline::samples_per_epoch() const {
+  return state_->order.samples_per_epoch();
+}
+uint32_t BatchPipeline::threads() const {
+  return state_->options.threads;
+}
+uint64_t BatchPipeline::block_memory_bytes() const {
+  return state_->budget;
+}
+
+std::string BatchPipeline::reading() const {
+  const CacheMode mode = state_->reader.cache_mode();
+  std::string text = std::string(state_->reader.backend()) + ", page cache: " + std::string(to_string(mode)) + " (" +
+                     state_->cache.reason + ")";
+  if (mode != state_->cache.mode) text += ", the file system cannot be read past the page cache";
+  return text;
+}
+
+void BatchPipeline::start_epoch(uint64_t epoch, uint64_t first_batch, const EpochSettings& settings) {
+  state_->start(epoch, first_batch, settings);
+}
+
+std::optional<Batch> BatchPipeline::next() {
+  return state_->next();
+}
+
+StageSeconds BatchPipeline::stage_seconds() const {
+  StageSeconds seconds;
+  const ReadCounters read = state_->reader.counters();
+  seconds.read = read.busy_seconds - state_->read_before.busy_seconds;
+  seconds.bytes_read = read.bytes - state_->read_before.bytes;
+  seconds.decode = state_->decode_time.seconds();
+  seconds.wait_for_slot = state_->wait_for_slot.seconds();
+  seconds.wait_for_read = state_->wait_for_read.seconds();
+  seconds.wait_for_batch = state_->wait_for_batch.seconds();
+  seconds.fast_path = state_->fast_path;
+  seconds.reference_path = state_->reference_path;
+  return seconds;
+}
+
+uint64_t BatchPipeline::order_digest() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->digest;
+}
+
+}  // namespace imgtrain::data

@@ -1,0 +1,35 @@
+// SampleDecoder turns one planned sample into pixels: the record's bytes checked, its window drawn, the image decoded.
+//
+//   PlannedSample -> parse_record (checksums) -> crop window -> ImageDecoder -> size x size x 3 bytes, label, id
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "engine/data/batch_pipeline.h"
+#include "engine/data/batch_planner.h"
+#include "format/dataset.h"
+#include "format/jpeg/image_decoder.h"
+
+namespace imgtrain::data {
+
+// Not thread-safe: one per thread. Refers to its arguments.
+class SampleDecoder {
+ public:
+  SampleDecoder(const imgpack::Dataset& dataset, const PipelineOptions& options);
+
+  // Throws Error that names the shard, the offset and the sample. REQUIRES: the sample's block is ready or failed.
+  imgpack::jpeg::DecodePath decode(const PlannedSample& sample, uint64_t epoch, uint32_t size, uint8_t* rgb,
+                                   int64_t& label, uint64_t& id);
+
+ private:
+  imgpack::jpeg::DecodePath decode_record(const PlannedSample& sample, uint64_t epoch, uint32_t size, uint8_t* rgb,
+                                          std::string& name);
+
+  const imgpack::Dataset& dataset_;
+  const imgpack::SplitView& split_;
+  const PipelineOptions& options_;
+  std::unique_ptr<imgpack::jpeg::ImageDecoder> decoder_;
+};
+
+}  // namespace imgtrain::data

@@ -1,0 +1,58 @@
+// BatchFeed: host batches onto the device, one ahead of the computation.
+//
+//   BatchPipeline -> Batch (page-locked slot) --copy stream--> device buffer --PixelNormalizer--> model
+//
+// Images travel as bytes, a quarter of what they are as floats, and become numbers on the device. On the CPU the
+// tensors look into the slot itself. One consumer thread.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "engine/data/batch_pipeline.h"
+
+namespace imgtrain {
+
+// A batch on the device. Valid until the next call of next() or start_epoch().
+struct DeviceBatch {
+  torch::Tensor images;       // uint8, count x size x size x 3; undefined where this rank has no samples.
+  torch::Tensor labels;       // int64, count.
+  int64_t count = 0;          // Of this rank.
+  int64_t global_count = 0;   // Of all ranks together.
+  uint64_t index = 0;         // Global batch number within the epoch.
+  uint64_t order_digest = 0;  // Of the epoch up to and with this batch.
+};
+
+class BatchFeed {
+ public:
+  // REQUIRES: the pipeline outlives this; its slots are page-locked where `device` is CUDA.
+  BatchFeed(data::BatchPipeline& pipeline, torch::Device device);
+  ~BatchFeed();
+
+  void start_epoch(uint64_t epoch, uint64_t first_batch = 0, const data::EpochSettings& settings = {});
+  std::optional<DeviceBatch> next();  // nullopt: the epoch is complete. Throws what the pipeline throws.
+  // Queues the copy of the next batch beside the work that is queued on the current one. Call when that is queued: it
+  // may wait for the input side. Does nothing on the CPU.
+  void prefetch();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// uint8 N x H x W x 3 -> float N x 3 x H x W in channels_last: (value / 255 - mean) / std with ImageNet's constants.
+// One thread.
+class PixelNormalizer {
+ public:
+  explicit PixelNormalizer(torch::Device device);
+  torch::Tensor operator()(const torch::Tensor& images);
+
+ private:
+  torch::Tensor scale_, shift_;          // 3
+  torch::Tensor row_scale_, row_shift_;  // The same repeated along an image row: long vectors instead of triples.
+};
+
+}  // namespace imgtrain

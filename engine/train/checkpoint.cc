@@ -1,0 +1,61 @@
+#include "engine/train/checkpoint.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+#include <span>
+
+#include "engine/model/weights.h"
+#include "engine/train/run/json_text.h"
+#include "format/checksum.h"
+
+namespace imgtrain {
+namespace {
+
+constexpr const char* kWeights = "weights";
+constexpr const char* kOptimizer = "optimizer";
+
+}  // namespace
+
+void save_checkpoint(imgpack::FileSystem& fs, CheckpointStore& store, const RunState& state, const ResNet& model,
+                     const Optimizer& optimizer) {
+  const uint64_t step = state.position.step;
+  const auto metadata = weights_metadata(model->options(), state.config, state.classes, state.dataset_id);
+  write_tensors(fs, store.tensors_path(step, kWeights), state_dict(*model), metadata);
+  write_tensors(fs, store.tensors_path(step, kOptimizer), optimizer.state());
+  store.publish(step, to_json(state), {kWeights, kOptimizer});
+}
+
+RunState load_checkpoint(imgpack::FileSystem& fs, const CheckpointStore& store, const CheckpointStore::Found& found,
+                         ResNet& model, Optimizer& optimizer) {
+  const RunState state = run_state_from_json(found.state, found.path.string());
+  const std::filesystem::path weights = store.tensors_path(found.step, kWeights);
+  const std::filesystem::path momentum = store.tensors_path(found.step, kOptimizer);
+  load_state_dict(*model, read_tensors(fs, weights), weights);
+  optimizer.load(read_tensors(fs, momentum).tensors, momentum);
+  return state;
+}
+
+std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, const RunConfig& config,
+                                                    const std::vector<std::string>& classes,
+                                                    const std::string& dataset_id) {
+  auto metadata = describe(model);
+  boost::json::array names;
+  for (const std::string& name : classes) names.push_back(boost::json::value(name));
+  metadata["classes"] = compact_json(names);
+  metadata["dataset_id"] = dataset_id;
+  metadata["eval_size"] = std::to_string(config.eval_size);
+  metadata["eval_resize"] = std::to_string(config.eval_resize);
+  return metadata;
+}
+
+uint64_t weights_digest(const ResNet& model) {
+  imgpack::ChecksumStream stream;
+  for (const auto& [name, tensor] : state_dict(*model)) {
+    stream.update(std::as_bytes(std::span(name)));
+    const torch::Tensor host = tensor.detach().cpu().contiguous();
+    stream.update(std::span(static_cast<const std::byte*>(host.const_data_ptr()), host.nbytes()));
+  }
+  return stream.digest();
+}
+
+}  // namespace imgtrain

@@ -1,0 +1,35 @@
+// A checkpoint's tensors and state, between the running objects and CheckpointStore's files.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "engine/model/resnet.h"
+#include "engine/train/optimizer.h"
+#include "engine/train/run/checkpoint_store.h"
+#include "engine/train/run/run_state.h"
+
+namespace imgtrain {
+
+// Writes model, optimizer and state as the checkpoint of state.position.step. Throws Error(kIo); earlier checkpoints
+// are then intact.
+void save_checkpoint(imgpack::FileSystem& fs, CheckpointStore& store, const RunState& state, const ResNet& model,
+                     const Optimizer& optimizer);
+
+// Puts a checkpoint's tensors into model and optimizer and returns its state.
+RunState load_checkpoint(imgpack::FileSystem& fs, const CheckpointStore& store, const CheckpointStore::Found& found,
+                         ResNet& model, Optimizer& optimizer);
+
+// What a weights file says of itself: the model, its classes, and the image sizes that it was trained and evaluated at.
+std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, const RunConfig& config,
+                                                    const std::vector<std::string>& classes,
+                                                    const std::string& dataset_id);
+
+// The digest of all parameters and buffers, names included, on any device: equal weights, equal digest.
+uint64_t weights_digest(const ResNet& model);
+
+}  // namespace imgtrain

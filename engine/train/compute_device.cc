@@ -1,0 +1,108 @@
+#include "engine/train/compute_device.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <sched.h>
+
+#include <fstream>
+#include <new>
+#include <string>
+
+#include "format/error.h"
+
+#ifdef IMGTRAIN_WITH_CUDA
+#include <ATen/cuda/CUDAContext.h>
+#include <cuda_runtime_api.h>
+#endif
+
+namespace imgtrain {
+namespace {
+
+using imgpack::Error;
+using imgpack::ErrorKind;
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.rfind("model name", 0) == 0 && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown CPU";
+}
+
+#ifdef IMGTRAIN_WITH_CUDA
+class PinnedSlots : public data::SlotAllocator {
+ public:
+  void* allocate(size_t bytes) override {
+    void* memory = nullptr;
+    if (cudaHostAlloc(&memory, bytes, cudaHostAllocDefault) != cudaSuccess) throw std::bad_alloc();
+    return memory;
+  }
+  void release(void* memory, size_t) noexcept override { cudaFreeHost(memory); }
+};
+#endif
+
+}  // namespace
+
+torch::Device choose_device(const RunConfig& config, int local_rank) {
+  const bool have_cuda = torch::cuda::is_available();
+  if (config.device == DeviceKind::kCuda && !have_cuda) {
+    throw Error(ErrorKind::kUsage, "device cuda: expected a CUDA device and its driver, found none", {}, {},
+                "use --device cpu, or check nvidia-smi");
+  }
+  if (config.device == DeviceKind::kCpu || !have_cuda) {
+    if (config.precision == Precision::kFp16) {
+      throw Error(ErrorKind::kUsage, "precision fp16 needs a CUDA device, and this machine has none", {}, {},
+                  "add --precision bf16");
+    }
+    return torch::Device(torch::kCPU);
+  }
+  const auto devices = static_cast<int>(torch::cuda::device_count());
+  if (local_rank >= devices) {
+    throw Error(ErrorKind::kUsage, "expected a CUDA device for each process of this machine: process " +
+                                       std::to_string(local_rank) + " of this machine finds " +
+                                       std::to_string(devices) + " devices");
+  }
+  return torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(local_rank));
+}
+
+int64_t available_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return CPU_COUNT(&set);
+}
+
+int64_t configure_compute(const RunConfig& config, torch::Device device, int local_world) {
+  const int64_t threads = config.threads > 0 ? config.threads : std::max<int64_t>(1, available_cores() / local_world);
+  at::set_num_threads(static_cast<int>(threads));
+  if (device.is_cuda()) {
+    // Sizes are few and fixed: trying cuDNN's algorithms once pays for itself within the first steps.
+    at::globalContext().setBenchmarkCuDNN(true);
+    at::globalContext().setFloat32MatmulPrecision("high");
+  }
+  return threads;
+}
+
+MachineFacts machine_facts(torch::Device device, int64_t threads, int64_t world) {
+  MachineFacts facts;
+  facts.device = "cpu";
+#ifdef IMGTRAIN_WITH_CUDA
+  if (device.is_cuda()) facts.device = at::cuda::getDeviceProperties(device.index())->name;
+#endif
+  facts.cpu = cpu_name() + ", " + at::get_cpu_capability();
+  facts.threads = threads;
+  facts.world = world;
+  return facts;
+}
+
+std::shared_ptr<data::SlotAllocator> slot_memory(torch::Device device) {
+#ifdef IMGTRAIN_WITH_CUDA
+  if (device.is_cuda()) return std::make_shared<PinnedSlots>();
+#endif
+  (void)device;
+  return {&data::heap_slots(), [](data::SlotAllocator*) {}};  // A process-wide object: nobody owns it.
+}
+
+}  // namespace imgtrain

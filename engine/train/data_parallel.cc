@@ -1,0 +1,442 @@
+#include "engine/train/data_parallel.h"
+
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <map>
+#include <thread>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <utility>
+
+#ifdef IMGTRAIN_WITH_CUDA
+#include <cuda_runtime_api.h>
+
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#endif
+
+#include "format/error.h"
+
+C10_DECLARE_int(caffe2_log_level);
+
+namespace imgtrain {
+namespace {
+
+using imgpack::Error;
+using imgpack::ErrorKind;
+using torch::Tensor;
+
+constexpr int kLogErrorsOnly = 2;  // In glog's scale.
+
+// Numbers between the starts of two gradients in a bucket: each starts on a cache line, as an allocation would.
+constexpr int64_t kAlignNumbers = 16;
+
+// Gradients of one step, one after another in memory, in the order in which backward makes them.
+struct Bucket {
+  Tensor flat;
+  size_t parameters = 0;
+  size_t pending = 0;  // Of them, not yet ready in this backward pass.
+  Tensor wire;         // What travels, where that is not `flat` itself.
+  c10::intrusive_ptr<c10d::Work> work;
+};
+
+// The flat gradient memory of a model; knows nothing of communication.
+class GradientBuckets {
+ public:
+  GradientBuckets(const std::vector<Tensor>& parameters, const GradientSyncOptions& options) {
+    // Backward reaches the last layer first.
+    for (size_t end = parameters.size(); end > 0;) {
+      const uint64_t limit = buckets_.empty() ? options.first_bucket_bytes : options.bucket_bytes;
+      size_t begin = end;
+      uint64_t bytes = 0;
+      while (begin > 0 && parameters[begin - 1].options().type_equal(parameters[end - 1].options()) &&
+             (begin == end || bytes + parameters[begin - 1].nbytes() <= limit))
+        bytes += parameters[--begin].nbytes();
+      add_bucket(parameters, begin, end);
+      end = begin;
+    }
+  }
+
+  void zero() {
+    for (Bucket& bucket : buckets_) bucket.flat.zero_();
+  }
+  std::vector<Bucket>& buckets() { return buckets_; }
+  size_t bucket_of(size_t parameter) const { return bucket_of_.at(parameter); }
+
+ private:
+  void add_bucket(const std::vector<Tensor>& parameters, size_t begin, size_t end) {
+    int64_t numbers = 0;
+    std::vector<int64_t> offsets;
+    for (size_t i = end; i-- > begin;) {
+      offsets.push_back(numbers);
+      numbers += (parameters[i].numel() + kAlignNumbers - 1) / kAlignNumbers * kAlignNumbers;
+    }
+    Bucket bucket;
+    bucket.flat = torch::zeros({numbers}, parameters[begin].options().requires_grad(false));
+    bucket.parameters = end - begin;
+    bucket_of_.resize(std::max(bucket_of_.size(), end));
+    for (size_t i = end; i-- > begin;) {
+      const Tensor& parameter = parameters[i];
+      if (!parameter.is_non_overlapping_and_dense())
+        throw Error(ErrorKind::kInternal, "a parameter's memory has gaps: its gradient cannot lie in a bucket");
+      // The same strides as the parameter, so that channels-last weights get channels-last gradients.
+      Tensor owner = parameter;
+      owner.mutable_grad() = bucket.flat.as_strided(parameter.sizes(), parameter.strides(), offsets[end - 1 - i]);
+      bucket_of_[i] = buckets_.size();
+    }
+    buckets_.push_back(std::move(bucket));
+  }
+
+  std::vector<Bucket> buckets_;
+  std::vector<size_t> bucket_of_;
+};
+
+// Runs after a parameter's gradient has been accumulated, on the thread and stream that did it.
+class GradientReady : public torch::autograd::PostAccumulateGradHook {
+ public:
+  explicit GradientReady(std::function<void()> ready) : ready_(std::move(ready)) {}
+  void operator()(const Tensor&) override { ready_(); }
+
+ private:
+  std::function<void()> ready_;
+};
+
+class SingleProcess : public GradientSync {
+ public:
+  explicit SingleProcess(const GradientSyncOptions& options) : options_(options) {}
+  int rank() const override { return 0; }
+  int world() const override { return 1; }
+  void broadcast(const std::vector<Tensor>&) override {}
+  void attach(const std::vector<Tensor>& parameters) override {
+    buckets_ = std::make_unique<GradientBuckets>(parameters, options_);
+  }
+  void zero_gradients() override { buckets_->zero(); }
+  void begin_backward(bool) override {}
+  void finish() override {}
+  void all_reduce_sum(Tensor&) override {}
+  void all_reduce_max(Tensor&) override {}
+  void barrier() override {}
+  void abort() override {}
+  uint64_t bytes_exchanged() const override { return 0; }
+
+ private:
+  GradientSyncOptions options_;
+  std::unique_ptr<GradientBuckets> buckets_;
+};
+
+std::string rank_text(int rank, int world) {
+  return "rank " + std::to_string(rank) + " of " + std::to_string(world);
+}
+
+// The first line of what a library threw; what follows is its stack.
+std::string first_line(const std::exception& error) {
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  const std::string text = torch_error ? torch_error->what_without_backtrace() : error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+class ManyProcesses : public GradientSync {
+ public:
+  ManyProcesses(const Launch& launch, c10::intrusive_ptr<c10d::Store> store, c10::intrusive_ptr<c10d::Backend> backend,
+                const GradientSyncOptions& options)
+      : launch_(launch), options_(options), store_(std::move(store)), backend_(std::move(backend)) {}
+
+  ~ManyProcesses() override {
+    for (const Tensor& parameter : parameters_) torch::autograd::impl::set_post_acc_grad_hooks(parameter, nullptr);
+  }
+
+  int rank() const override { return launch_.rank; }
+  int world() const override { return launch_.world; }
+
+  void broadcast(const std::vector<Tensor>& tensors) override {
+    torch::NoGradGuard no_grad;
+    guarded("broadcast of rank 0's weights", [&] {
+      for (const Tensor& tensor : tensors) {
+        // Dense memory travels as it lies: rank 0's layout is every rank's.
+        std::vector<Tensor> wire = {tensor.detach()};
+        if (!tensor.is_non_overlapping_and_dense()) wire[0] = tensor.detach().contiguous();
+        backend_->broadcast(wire)->wait();
+        if (!wire[0].is_alias_of(tensor)) tensor.detach().copy_(wire[0]);
+      }
+    });
+  }
+
+  void attach(const std::vector<Tensor>& parameters) override {
+    parameters_ = parameters;
+    buckets_ = std::make_unique<GradientBuckets>(parameters, options_);
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      auto& bucket = buckets_->buckets()[buckets_->bucket_of(i)];
+      torch::autograd::impl::set_post_acc_grad_hooks(
+          parameters[i], std::make_unique<GradientReady>([this, &bucket] { gradient_is_ready(bucket); }));
+    }
+  }
+
+  void zero_gradients() override { buckets_->zero(); }
+
+  void begin_backward(bool last_of_step) override {
+    exchanging_ = last_of_step;
+    next_ = 0;
+    for (Bucket& bucket : buckets_->buckets()) bucket.pending = bucket.parameters;
+  }
+
+  void finish() override {
+    // What backward did not reach (a block that stochastic depth left out, a rank without samples) goes now.
+    while (next_ < buckets_->buckets().size()) send(buckets_->buckets()[next_++]);
+    guarded("exchange of gradients", [&] {
+      for (Bucket& bucket : buckets_->buckets()) {
+        bucket.work->wait();
+        bucket.work.reset();
+        if (bucket.wire.defined()) bucket.flat.copy_(bucket.wire);
+      }
+    });
+    exchanging_ = false;
+    next_ = 0;
+  }
+
+  void all_reduce_sum(Tensor& tensor) override { all_reduce(tensor, c10d::ReduceOp::SUM); }
+  void all_reduce_max(Tensor& tensor) override { all_reduce(tensor, c10d::ReduceOp::MAX); }
+
+  // Not the backend's own: NCCL's would block a stream, not the process.
+  void barrier() override {
+    Tensor one = torch::ones({1}, buckets_ ? buckets_->buckets().front().flat.options() : barrier_options());
+    all_reduce(one, c10d::ReduceOp::SUM);
+    if (one.item<float>() != static_cast<float>(launch_.world))
+      throw Error(ErrorKind::kInternal, "a barrier was reached by another number of ranks than there are");
+  }
+
+  void abort() override { backend_->abort(); }
+  uint64_t bytes_exchanged() const override { return bytes_; }
+
+ private:
+  template <typename Body>
+  void guarded(const char* stage, const Body& body) {
+    try {
+      body();
+    } catch (const std::exception& error) {
+      throw Error(ErrorKind::kIo,
+                  rank_text(launch_.rank, launch_.world) + ": " + stage + " failed: " + first_line(error), {}, {},
+                  "another rank probably ended or stalled; its own log says why");
+    }
+  }
+
+  // Buckets go out in their order on every rank, whichever fills first: exchanges must match.
+  void gradient_is_ready(Bucket& bucket) {
+    if (!exchanging_) return;
+    --bucket.pending;
+    auto& buckets = buckets_->buckets();
+    while (next_ < buckets.size() && buckets[next_].pending == 0) send(buckets[next_++]);
+  }
+
+  void send(Bucket& bucket) {
+    guarded("exchange of gradients", [&] {
+      if (options_.compress_bf16 && bucket.flat.scalar_type() != torch::kBFloat16)
+        bucket.wire = bucket.flat.to(torch::kBFloat16);
+      std::vector<Tensor> tensors = {bucket.wire.defined() ? bucket.wire : bucket.flat};
+      bytes_ += tensors[0].nbytes();
+      bucket.work = backend_->allreduce(tensors);
+    });
+  }
+
+  void all_reduce(Tensor& tensor, c10d::ReduceOp::RedOpType op) {
+    torch::NoGradGuard no_grad;
+    guarded("exchange between ranks", [&] {
+      c10d::AllreduceOptions options;
+      options.reduceOp = op;
+      std::vector<Tensor> tensors = {tensor};
+      backend_->allreduce(tensors, options)->wait();
+    });
+  }
+
+  torch::TensorOptions barrier_options() const {
+    return backend_->getBackendName() == c10d::GLOO_BACKEND_NAME ? torch::TensorOptions(torch::kCPU)
+                                                                 : torch::TensorOptions(torch::kCUDA);
+  }
+
+  const Launch launch_;
+  const GradientSyncOptions options_;
+  c10::intrusive_ptr<c10d::Store> store_;
+  c10::intrusive_ptr<c10d::Backend> backend_;
+  std::vector<Tensor> parameters_;
+  std::unique_ptr<GradientBuckets> buckets_;
+  bool exchanging_ = false;
+  size_t next_ = 0;  // The next bucket to go out.
+  uint64_t bytes_ = 0;
+};
+
+// --- Rendezvous.
+
+std::string host_name() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
+}
+
+std::string rank_key(int rank) {
+  return "rank/" + std::to_string(rank);
+}
+
+// Which physical device a rank computes on; empty on the CPU, where sharing is no mistake.
+std::string device_identity([[maybe_unused]] torch::Device device) {
+#ifdef IMGTRAIN_WITH_CUDA
+  if (device.is_cuda()) {
+    char bus[64] = {};
+    if (::cudaDeviceGetPCIBusId(bus, sizeof bus, device.index()) == cudaSuccess) return bus;
+  }
+#endif
+  return {};
+}
+
+c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, std::chrono::milliseconds timeout) {
+  c10d::TCPStoreOptions options;
+  options.port = launch.master_port;
+  options.isServer = launch.rank == 0 && !launch.store_is_served;
+  options.waitWorkers = false;
+  options.timeout = timeout;
+  try {
+    auto store = c10::make_intrusive<c10d::TCPStore>(launch.master_address, options);
+    return c10::make_intrusive<c10d::PrefixStore>("imgtrain/" + launch.run_id, std::move(store));
+  } catch (const std::exception& error) {
+    const std::string where = launch.master_address + ":" + std::to_string(launch.master_port);
+    if (options.isServer)
+      throw Error(
+          ErrorKind::kIo,
+          rank_text(launch.rank, launch.world) + " cannot serve the meeting point " + where + ": " + first_line(error),
+          {}, {}, "if another run uses that port, set MASTER_PORT to a free one on every rank");
+    throw Error(ErrorKind::kIo,
+                rank_text(launch.rank, launch.world) + " cannot reach rank 0 at " + where + ": " + first_line(error),
+                {}, {}, "check that rank 0 runs, and that no firewall closes the port");
+  }
+}
+
+std::string text_of(const std::vector<uint8_t>& bytes) {
+  return {bytes.begin(), bytes.end()};
+}
+std::vector<uint8_t> bytes_of_text(const std::string& text) {
+  return {text.begin(), text.end()};
+}
+
+// What rank 0 finds out about the gathering. Empty: all is well.
+struct Verdict {
+  ErrorKind kind = ErrorKind::kIo;
+  std::string problem;
+};
+
+Verdict judge(const Launch& launch, c10d::Store& store, std::chrono::milliseconds timeout) {
+  std::vector<std::string> keys;
+  for (int rank = 0; rank < launch.world; ++rank) keys.push_back(rank_key(rank));
+  try {
+    store.wait(keys, timeout);
+  } catch (const std::exception&) {
+    std::string missing;
+    for (int rank = 0; rank < launch.world; ++rank)
+      if (!store.check({rank_key(rank)})) missing += (missing.empty() ? "" : ", ") + std::to_string(rank);
+    return {ErrorKind::kIo,
+            "not all ranks came within " + std::to_string(timeout.count() / 1000) + " s; missing: rank " + missing};
+  }
+  std::map<std::string, int> devices;
+  for (int rank = 0; rank < launch.world; ++rank) {
+    const std::string peer = text_of(store.get(rank_key(rank)));
+    const std::string world = peer.substr(0, peer.find('\n')), device = peer.substr(world.size() + 1);
+    if (world != std::to_string(launch.world))
+      return {ErrorKind::kUsage, "ranks disagree on how many there are: expected " + std::to_string(launch.world) +
+                                     " as rank 0 says, rank " + std::to_string(rank) + " says " + world};
+    if (device.empty()) continue;
+    const auto [other, is_new] = devices.emplace(device, rank);
+    if (!is_new)
+      return {ErrorKind::kUsage, "ranks " + std::to_string(other->second) + " and " + std::to_string(rank) +
+                                     " use the same GPU: expected one process per device (LOCAL_RANK chooses it)"};
+  }
+  return {};
+}
+
+// Every rank says that it is here; rank 0 waits for all of them and tells everyone how it went, so that all ranks end
+// with the same sentence and the one that is missing is named.
+void meet(const Launch& launch, c10d::Store& store, torch::Device device, std::chrono::milliseconds timeout) {
+  constexpr const char* kVerdict = "verdict";
+  constexpr std::chrono::seconds kMoment{2};
+  try {
+    const std::string identity = device_identity(device);
+    store.set(rank_key(launch.rank), bytes_of_text(std::to_string(launch.world) + "\n" +
+                                                   (identity.empty() ? "" : host_name() + "/" + identity)));
+    Verdict verdict;
+    if (launch.rank == 0) {
+      verdict = judge(launch, store, timeout);
+      store.set(kVerdict, bytes_of_text((verdict.kind == ErrorKind::kIo ? "0" : "1") + verdict.problem));
+      // The store ends with this process: the others need a moment to read what it says.
+      if (!verdict.problem.empty() && !launch.store_is_served) std::this_thread::sleep_for(kMoment);
+    } else {
+      store.wait({kVerdict}, timeout + kMoment);
+      const std::string said = text_of(store.get(kVerdict));
+      verdict = {said.at(0) == '0' ? ErrorKind::kIo : ErrorKind::kUsage, said.substr(1)};
+    }
+    if (!verdict.problem.empty())
+      throw Error(verdict.kind, rank_text(launch.rank, launch.world) + ": " + verdict.problem, {}, {},
+                  "look at the log of the ranks that it names");
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Error(
+        ErrorKind::kIo,
+        rank_text(launch.rank, launch.world) + " lost rank 0 while the ranks were meeting: " + first_line(error), {},
+        {}, "look at the log of rank 0");
+  }
+}
+
+c10::intrusive_ptr<c10d::Backend> make_backend(const Launch& launch, const c10::intrusive_ptr<c10d::Store>& store,
+                                               torch::Device device, std::chrono::milliseconds timeout) {
+#ifdef IMGTRAIN_WITH_CUDA
+  if (device.is_cuda()) {
+    auto options = c10d::ProcessGroupNCCL::Options::create();
+    options->timeout = timeout;
+    return c10::make_intrusive<c10d::ProcessGroupNCCL>(store, launch.rank, launch.world, options);
+  }
+#endif
+  if (!device.is_cpu())
+    throw Error(ErrorKind::kUsage,
+                "no way to exchange gradients on this device: expected cpu or cuda, found " + device.str());
+  auto options = c10d::ProcessGroupGloo::Options::create(timeout);
+  const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
+  // The address at which the master is reached is one at which peers reach this host; a host name may not be.
+  options->devices.push_back(interface && *interface ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
+                                                     : c10d::ProcessGroupGloo::createDeviceForHostname(
+                                                           own_address_towards(launch.master_address)));
+  return c10::make_intrusive<c10d::ProcessGroupGloo>(store, launch.rank, launch.world, options);
+}
+
+// The C++ interfaces used here change between releases: what was compiled against must be what runs.
+void require_pinned_libtorch() {
+  if (::aoti_torch_abi_version() == TORCH_ABI_VERSION) return;
+  throw Error(ErrorKind::kUsage,
+              std::string("another libtorch is loaded than this program was built with: expected ") + TORCH_VERSION, {},
+              {}, "unset LD_LIBRARY_PATH, or build again against the libtorch that is to be used");
+}
+
+}  // namespace
+
+std::unique_ptr<GradientSync> make_gradient_sync(const Launch& launch, torch::Device device,
+                                                 const GradientSyncOptions& options) {
+  require_pinned_libtorch();
+  // c10d logs each lost connection with a stack trace; our own message says it in a sentence.
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = kLogErrorsOnly;
+  if (launch.world == 1) return std::make_unique<SingleProcess>(options);
+  const std::chrono::milliseconds timeout = options.timeout;
+  auto store = open_store(launch, timeout);
+  meet(launch, *store, device, timeout);
+  try {
+    auto backend = make_backend(launch, store, device, timeout);
+    return std::make_unique<ManyProcesses>(launch, std::move(store), std::move(backend), options);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Error(ErrorKind::kIo,
+                rank_text(launch.rank, launch.world) + " cannot connect to the others: " + first_line(error), {}, {},
+                "every rank must be able to open connections to every other");
+  }
+}
+
+}  // namespace imgtrain

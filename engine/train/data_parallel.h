@@ -1,0 +1,66 @@
+// Data parallelism behind one small interface: one process per device, the same model in each.
+//
+//   Launch (engine/train/run/launch.h) -> make_gradient_sync -> broadcast -> { backward || all-reduce of full buckets }
+//   -> finish
+//
+// Gradients are SUMS: every rank computes the sum of its samples' losses divided by the *global* batch, so that local
+// batches may differ in size, and one rank may even have none. One thread (the trainer's) calls everything here but
+// abort(); every rank calls the same functions in the same order.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/train/run/launch.h"
+
+namespace imgtrain {
+
+struct GradientSyncOptions {
+  uint64_t bucket_bytes = 25ull << 20;
+  uint64_t first_bucket_bytes = 1ull << 20;  // Small, so that communication starts early in backward.
+  bool compress_bf16 = false;                // Gradients travel as bfloat16: half the bytes, 8 bits of precision.
+  std::chrono::seconds timeout{600};         // For the rendezvous and for each exchange.
+};
+
+// Throws Error(kIo) naming rank and stage when an exchange fails or times out; the process should then end.
+class GradientSync {
+ public:
+  virtual ~GradientSync() = default;
+  virtual int rank() const = 0;
+  virtual int world() const = 0;
+
+  // Rank 0's values go to everyone.
+  virtual void broadcast(const std::vector<torch::Tensor>& tensors) = 0;
+  // Takes the gradients of these parameters under its care: grad() becomes (a view of a bucket, zeros) and stays.
+  // Call once, after the model is on its device and in its memory format. Zero gradients with zero_gradients() only.
+  virtual void attach(const std::vector<torch::Tensor>& parameters) = 0;
+  virtual void zero_gradients() = 0;
+  // Before each backward pass: whether it is the last of the step, whose gradients are exchanged while it runs.
+  virtual void begin_backward(bool last_of_step) = 0;
+  // After the last backward of a step (or instead of it, on a rank without samples): all gradients are summed over
+  // ranks. On CUDA the work may still be running; it is ordered before whatever the current stream gets next.
+  virtual void finish() = 0;
+
+  // Sums / takes the largest over ranks, in place. Returns when the result can be used on the current stream.
+  virtual void all_reduce_sum(torch::Tensor& tensor) = 0;
+  virtual void all_reduce_max(torch::Tensor& tensor) = 0;
+  virtual void barrier() = 0;
+  // Any thread: gives up. On CUDA exchanges in flight end with an error; Gloo's end on the other ranks when this
+  // process does, which should be next.
+  virtual void abort() = 0;
+
+  virtual uint64_t bytes_exchanged() const = 0;  // Of gradients, on this rank, since attach().
+};
+
+// A world of one needs no network; else Gloo where `device` is the CPU and NCCL on CUDA. Returns when all ranks are
+// there. Throws Error(kIo) if they are not within the timeout, Error(kUsage) if the running libtorch is not the pinned
+// version.
+std::unique_ptr<GradientSync> make_gradient_sync(const Launch& launch, torch::Device device,
+                                                 const GradientSyncOptions& options = {});
+
+}  // namespace imgtrain

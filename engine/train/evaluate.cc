@@ -1,0 +1,111 @@
+// `imgtrain eval`: the weights of a run or of a file, measured on a split.
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <charconv>
+#include <utility>
+#include <vector>
+
+#include "engine/train/compute_device.h"
+#include "engine/train/evaluator.h"
+#include "engine/train/model_setup.h"
+#include "engine/train/run/checkpoint_store.h"
+#include "engine/train/run/input_options.h"
+#include "engine/train/run/run_folder.h"
+#include "engine/train/trainer.h"
+#include "format/error.h"
+
+namespace imgtrain {
+namespace {
+
+namespace json = boost::json;
+using imgpack::Error;
+using imgpack::ErrorKind;
+
+// The final weights of a run, else those of its newest whole checkpoint.
+std::filesystem::path weights_of_run(imgpack::FileSystem& fs, const std::filesystem::path& run, RunListener& listener) {
+  const std::filesystem::path final_weights = run / "weights.safetensors";
+  if (fs.exists(final_weights)) return final_weights;
+  CheckpointStore store(fs, run / "checkpoints", 1);
+  const auto found = store.newest([&](const std::string& line) { listener.warn(line); });
+  if (!found) {
+    throw Error(ErrorKind::kInvalidInput,
+                "expected the weights of a run, found neither weights.safetensors nor a checkpoint", run);
+  }
+  return store.tensors_path(found->step, "weights");
+}
+
+// Image sizes that a weights file states; nothing for files of other programs.
+ConfigLayer sizes_in(const TensorFile& file, const std::filesystem::path& path) {
+  ConfigLayer layer{path.string(), {}};
+  for (const char* key : {"eval_size", "eval_resize"}) {
+    const auto stated = file.metadata.find(key);
+    if (stated == file.metadata.end()) continue;
+    int64_t value = 0;
+    const std::string& text = stated->second;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size()) layer.values[key] = value;
+  }
+  return layer;
+}
+
+// Weights of another set of classes would give numbers that mean nothing.
+void require_same_classes(const TensorFile& file, const ResNetOptions& model, const imgpack::Dataset& dataset,
+                          const std::filesystem::path& path) {
+  const std::vector<std::string> names = class_names(dataset);
+  require_classes(model, static_cast<int64_t>(names.size()), dataset.folder());
+  const auto stated = file.metadata.find("classes");
+  if (stated == file.metadata.end()) return;
+  boost::system::error_code failure;
+  const json::value list = json::parse(stated->second, failure);
+  if (failure || !list.is_array()) throw Error(ErrorKind::kCorruption, "its list of classes cannot be read", path);
+  const json::array& classes = list.get_array();
+  for (size_t i = 0; i < names.size(); ++i) {
+    const bool same = i < classes.size() && classes[i].is_string() && classes[i].get_string() == names[i];
+    if (same) continue;
+    const std::string found =
+        i < classes.size() && classes[i].is_string() ? std::string(classes[i].get_string()) : "none";
+    throw Error(ErrorKind::kInvalidInput,
+                "the weights are of other classes than the data set: class " + std::to_string(i) + " is '" + found +
+                    "' for the model and '" + names[i] + "' in " + dataset.folder().string(),
+                path);
+  }
+}
+
+}  // namespace
+
+EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request, RunListener& listener) {
+  EvaluateOutcome outcome;
+  outcome.weights = request.checkpoint;
+  std::vector<ConfigLayer> layers;
+  if (std::filesystem::is_directory(request.checkpoint)) {
+    layers.push_back({(request.checkpoint / "config.json").string(), to_json(read_run_config(fs, request.checkpoint))});
+    outcome.weights = weights_of_run(fs, request.checkpoint, listener);
+  }
+  const TensorFile file = read_tensors(fs, outcome.weights);
+  if (layers.empty()) layers.push_back(sizes_in(file, outcome.weights));
+  layers.push_back(request.overrides);
+  outcome.config = resolve(layers).values;
+  const RunConfig& config = outcome.config;
+  outcome.split = request.split.empty() ? config.val_split : request.split;
+
+  const imgpack::Dataset dataset = imgpack::Dataset::open(fs, request.shards);
+  const Launch launch = launch_from_environment();
+  const torch::Device device = choose_device(config, launch.local_rank);
+  configure_compute(config, device, launch.local_world);
+  const auto sync = make_gradient_sync(launch, device);
+  ResNet model = load_model(file, outcome.weights, device);
+  require_same_classes(file, model->options(), dataset, outcome.weights);
+  outcome.model = describe(model->options()).at("model");
+  outcome.classes = model->options().num_classes;
+
+  Evaluator evaluator(fs, dataset, outcome.split, config, device, *sync);
+  if (const auto totals = evaluator.run(model, listener)) {
+    outcome.totals = *totals;
+  } else {
+    outcome.stopped = true;
+  }
+  return outcome;
+}
+
+}  // namespace imgtrain

@@ -1,0 +1,147 @@
+// RunConfig: everything that a training run can be told, typed. One table of its fields (run_config_fields.h) gives the
+// flags, the JSON keys, the help, the schema and the printed list, so that none of them can disagree.
+//
+//   recipe  <  --config file.json  <  flags     --resolve-->  ResolvedConfig  -->  printed, stored, compared on resume
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/train/run/duration.h"
+
+namespace imgtrain {
+
+enum class OptimizerKind { kSgd };
+enum class NoDecay { kNone, kNorms, kNormsAndBiases, kNamedBn };
+enum class ScheduleKind { kConstant, kOneCycle, kCosine, kLinear, kPoly, kStep };
+enum class Anneal { kCosine, kLinear };
+enum class LrHold { kStep, kEpoch };
+enum class Interpolation { kBilinear, kBicubic };
+enum class Precision { kFp32, kBf16, kFp16 };
+enum class DeviceKind { kAuto, kCpu, kCuda };
+
+// Defaults are those of a plain run; a recipe says the rest.
+struct RunConfig {
+  // Data and where results go.
+  std::string shards;
+  std::string out;  // Resolved: never empty.
+  std::string train_split = "train", val_split = "val";
+
+  // Model.
+  int64_t depth = 50;
+  bool zero_init_last_gamma = false;
+
+  // Length, batch, order.
+  Duration duration{90, Duration::Unit::kEpochs};
+  int64_t batch = 256;   // Global.
+  int64_t bn_group = 0;  // Resolved: never 0.
+  bool drop_last = true;
+  int64_t seed = 0;
+  int64_t partitions = 48;
+  int64_t block_kib = 4096;
+  int64_t window_blocks = 2;
+
+  // Optimizer.
+  OptimizerKind optimizer = OptimizerKind::kSgd;
+  double lr = 0.1;
+  int64_t lr_per_batch = 0;  // 0: `lr` is used as it stands.
+  double momentum = 0.9;
+  bool nesterov = false;
+  double weight_decay = 1e-4;
+  NoDecay no_decay = NoDecay::kNone;
+
+  // Learning-rate schedule.
+  ScheduleKind schedule = ScheduleKind::kCosine;
+  Duration warmup{0, Duration::Unit::kEpochs};
+  double warmup_start = 0;
+  bool decay_from_start = false;
+  double lr_final = 0;
+  double poly_power = 2;
+  std::vector<Duration> step_at;
+  double step_factor = 0.1;
+  LrHold lr_hold = LrHold::kStep;
+  double onecycle_pct_start = 0.3;
+  double onecycle_div = 25;
+  double onecycle_final_div = 1e4;
+  Anneal onecycle_anneal = Anneal::kCosine;
+  bool onecycle_three_phase = false;
+  bool onecycle_cycle_momentum = false;
+  double onecycle_base_momentum = 0.85;
+  double onecycle_max_momentum = 0.95;
+
+  // Loss.
+  double label_smoothing = 0;
+
+  // Image sizes and augmentation.
+  int64_t train_size = 224;
+  double crop_scale_min = 0.08, crop_scale_max = 1;
+  double crop_ratio_min = 3.0 / 4.0, crop_ratio_max = 4.0 / 3.0;
+  double flip = 0.5;
+  int64_t eval_size = 224;
+  int64_t eval_resize = 256;
+  int64_t eval_batch = 256;
+  Interpolation interpolation = Interpolation::kBilinear;
+
+  // Numbers.
+  Precision precision = Precision::kBf16;
+  double loss_scale_init = 65536;
+  int64_t loss_scale_growth_interval = 2000;
+
+  // Evaluation, checkpoints, reports.
+  Duration evaluate_every{1, Duration::Unit::kEpochs};
+  Duration checkpoint_every{1, Duration::Unit::kEpochs};
+  int64_t keep_checkpoints = 3;
+  int64_t log_seconds = 10;
+
+  // This machine.
+  DeviceKind device = DeviceKind::kAuto;
+  int64_t threads = 0;
+  int64_t input_threads = 0;
+  int64_t slots = 3;
+
+  bool operator==(const RunConfig&) const = default;
+
+  // `lr` after the stated scaling rule.
+  double peak_lr() const {
+    return lr_per_batch == 0 ? lr : lr * static_cast<double>(batch) / static_cast<double>(lr_per_batch);
+  }
+};
+
+// Settings from one place, as JSON values under field names. `origin` is what a message calls it: `recipe fast`,
+// `my.json`, `the command line`.
+struct ConfigLayer {
+  std::string origin;
+  boost::json::object values;
+};
+
+struct ResolvedConfig {
+  RunConfig values;
+  std::string recipe;                         // Empty: none.
+  std::map<std::string, std::string> origin;  // Field name -> where its value is from; absent: the default.
+};
+
+// Later layers win. Throws Error(kUsage) that names field, origin, what was expected and what was found: an unknown key
+// (with the nearest one), a wrong type, a value out of range, or two fields that contradict one another.
+ResolvedConfig resolve(std::span<const ConfigLayer> layers, const std::string& recipe = {});
+
+// Parses the text of a --config file: one JSON object of field names. Throws Error(kUsage).
+ConfigLayer parse_config_file(const std::string& path, const std::string& text);
+
+// Every field under its JSON key, in table order. resolve() of it gives the same configuration.
+boost::json::object to_json(const RunConfig& config);
+
+// Differences that make two runs two different experiments: `lr: 0.1 before, 0.2 now`. Fields that only concern the
+// machine (threads, paths, how often to save) are not among them.
+std::vector<std::string> differences(const RunConfig& before, const RunConfig& now);
+
+// The resolved configuration for people: one line per field with its value and where it came from.
+std::string describe(const ResolvedConfig& config);
+
+// schemas/run_config.schema.json.
+std::string run_config_schema();
+
+}  // namespace imgtrain

@@ -1,0 +1,386 @@
+#include "engine/train/run/run_config_fields.h"
+
+#include <boost/json/array.hpp>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "engine/train/run/json_text.h"
+#include "format/error.h"
+#include "format/nearest_name.h"
+
+namespace imgtrain {
+namespace {
+
+namespace json = boost::json;
+using imgpack::Error;
+using imgpack::ErrorKind;
+
+constexpr FieldRole kResult = FieldRole::kResult;
+constexpr FieldRole kMachine = FieldRole::kMachine;
+// Integers travel through JSON and doubles unharmed up to here.
+constexpr int64_t kMaxInteger = int64_t{1} << 53;
+
+[[noreturn]] void fail(const std::string& expected, const json::value& found) {
+  throw Error(ErrorKind::kUsage, "expected " + expected + ", found " + compact_json(found));
+}
+
+double number_of(const json::value& value, const std::string& expected) {
+  if (value.is_double()) return value.get_double();
+  if (value.is_int64()) return static_cast<double>(value.get_int64());
+  if (value.is_uint64()) return static_cast<double>(value.get_uint64());
+  fail(expected, value);
+}
+
+std::string text_of(const json::value& value, const std::string& expected) {
+  if (!value.is_string()) fail(expected, value);
+  return std::string(value.get_string());
+}
+
+Duration duration_of(const json::value& value) {
+  return parse_duration(text_of(value, "a text with its unit, as in \"16ep\" or \"500ba\""));
+}
+
+Field text(std::string_view name, FieldRole role, std::string RunConfig::*member, std::string_view help) {
+  Field field{name, {}, help, role, FieldKind::kText, {}, 0, 0, {}, {}};
+  field.set = [member](RunConfig& config, const json::value& value) { config.*member = text_of(value, "a text"); };
+  field.get = [member](const RunConfig& config) { return json::value(config.*member); };
+  return field;
+}
+
+Field flag(std::string_view name, FieldRole role, bool RunConfig::*member, std::string_view help) {
+  Field field{name, {}, help, role, FieldKind::kBool, {}, 0, 0, {}, {}};
+  field.set = [member](RunConfig& config, const json::value& value) {
+    if (!value.is_bool()) fail("true or false", value);
+    config.*member = value.get_bool();
+  };
+  field.get = [member](const RunConfig& config) { return json::value(config.*member); };
+  return field;
+}
+
+Field integer(std::string_view name, FieldRole role, int64_t RunConfig::*member, int64_t minimum, int64_t maximum,
+              std::string_view help) {
+  Field field{name, {}, help, role, FieldKind::kInteger, {}, static_cast<double>(minimum), static_cast<double>(maximum),
+              {},   {}};
+  field.set = [=](RunConfig& config, const json::value& value) {
+    const std::string expected = "a whole number from " + std::to_string(minimum) + " to " + std::to_string(maximum);
+    const double number = number_of(value, expected);
+    // Written so that NaN fails.
+    if (!(number >= static_cast<double>(minimum) && number <= static_cast<double>(maximum)) ||
+        number != std::floor(number))
+      fail(expected, value);
+    config.*member = value.is_int64() ? value.get_int64() : static_cast<int64_t>(number);
+  };
+  field.get = [member](const RunConfig& config) { return json::value(config.*member); };
+  return field;
+}
+
+Field real(std::string_view name, FieldRole role, double RunConfig::*member, double minimum, double maximum,
+           std::string_view help) {
+  Field field{name, {}, help, role, FieldKind::kReal, {}, minimum, maximum, {}, {}};
+  field.set = [=](RunConfig& config, const json::value& value) {
+    const std::string expected = "a number from " + number_text(minimum) + " to " + number_text(maximum);
+    const double number = number_of(value, expected);
+    if (!(number >= minimum && number <= maximum)) fail(expected, value);
+    config.*member = number;
+  };
+  field.get = [member](const RunConfig& config) { return json::value(config.*member); };
+  return field;
+}
+
+Field duration(std::string_view name, FieldRole role, Duration RunConfig::*member, std::string_view help) {
+  Field field{name, {}, help, role, FieldKind::kDuration, {}, 0, 0, {}, {}};
+  field.set = [member](RunConfig& config, const json::value& value) { config.*member = duration_of(value); };
+  field.get = [member](const RunConfig& config) { return json::value(to_text(config.*member)); };
+  return field;
+}
+
+Field durations(std::string_view name, FieldRole role, std::vector<Duration> RunConfig::*member,
+                std::string_view help) {
+  Field field{name, {}, help, role, FieldKind::kDurations, {}, 0, 0, {}, {}};
+  field.set = [member](RunConfig& config, const json::value& value) {
+    if (!value.is_array()) fail("a list of durations, as in [\"30ep\", \"60ep\"]", value);
+    std::vector<Duration> list;
+    for (const json::value& element : value.get_array()) list.push_back(duration_of(element));
+    config.*member = std::move(list);
+  };
+  field.get = [member](const RunConfig& config) {
+    json::array list;
+    for (const Duration& element : config.*member) list.push_back(json::value(to_text(element)));
+    return json::value(std::move(list));
+  };
+  return field;
+}
+
+template <typename T>
+using NamedValues = std::vector<std::pair<std::string_view, T>>;
+
+template <typename T>
+Field choice(std::string_view name, FieldRole role, T RunConfig::*member, NamedValues<T> values,
+             std::string_view help) {
+  Field field{name, {}, help, role, FieldKind::kChoice, {}, 0, 0, {}, {}};
+  std::vector<std::string> names;
+  std::string expected = "one of";
+  for (const auto& [value_name, value] : values) {
+    field.choices.push_back(value_name);
+    names.emplace_back(value_name);
+    expected += (names.size() == 1 ? " " : ", ") + names.back();
+  }
+  field.set = [=](RunConfig& config, const json::value& given) {
+    const std::string wanted = text_of(given, expected);
+    for (const auto& [value_name, value] : values) {
+      if (value_name == wanted) {
+        config.*member = value;
+        return;
+      }
+    }
+    throw Error(ErrorKind::kUsage,
+                "expected " + expected + ", found '" + wanted + "'" + imgpack::did_you_mean(wanted, names));
+  };
+  field.get = [=](const RunConfig& config) {
+    for (const auto& [value_name, value] : values)
+      if (value == config.*member) return json::value(value_name);
+    throw Error(ErrorKind::kInternal, "a configuration holds a choice without a name");
+  };
+  return field;
+}
+
+using C = RunConfig;
+
+std::vector<Field> data_fields() {
+  return {
+      text("shards", kMachine, &C::shards,
+           "Dataset folder that imgpack built (its identity is compared, not its path)"),
+      text("out", kMachine, &C::out, "Run folder; default runs/RECIPE. The same command again resumes what is there"),
+      text("train_split", kResult, &C::train_split, "Split to train on"),
+      text("val_split", kResult, &C::val_split, "Split to evaluate on"),
+  };
+}
+
+std::vector<Field> model_fields() {
+  return {
+      choice<int64_t>("model", kResult, &C::depth,
+                      {{"resnet18", 18}, {"resnet34", 34}, {"resnet50", 50}, {"resnet101", 101}, {"resnet152", 152}},
+                      "Network"),
+      flag("zero_init_last_gamma", kResult, &C::zero_init_last_gamma,
+           "Start the last batch norm of every block at zero, so that blocks begin as identities"),
+  };
+}
+
+std::vector<Field> length_fields() {
+  return {
+      duration("duration", kResult, &C::duration, "Length of training, in epochs (16ep, 28.8ep) or batches (500ba)"),
+      integer("batch", kResult, &C::batch, 1, 1 << 20, "Images per optimizer step, all devices together"),
+      integer("bn_group", kResult, &C::bn_group, 0, 1 << 20,
+              "Consecutive images of a batch whose batch-norm statistics are taken together, whatever the devices; "
+              "0: the whole batch, at most 256"),
+      flag("drop_last", kResult, &C::drop_last, "Leave out the last batch of an epoch where it is not full"),
+      integer("seed", kResult, &C::seed, 0, kMaxInteger, "Seed of initial weights, sample order and augmentation"),
+      integer("partitions", kResult, &C::partitions, 1, 4096,
+              "Parts of the record order that every batch takes from equally; small sets use fewer"),
+      integer("block_kib", kResult, &C::block_kib, 64, 1 << 20, "KiB of shard that are read at once"),
+      integer("window_blocks", kResult, &C::window_blocks, 1, 1024,
+              "Blocks of a partition within which samples are mixed"),
+  };
+}
+
+std::vector<Field> optimizer_fields() {
+  return {
+      choice<OptimizerKind>("optimizer", kResult, &C::optimizer, {{"sgd", OptimizerKind::kSgd}}, "Optimizer"),
+      real("lr", kResult, &C::lr, 0, 1e6, "Highest learning rate of the schedule"),
+      integer("lr_per_batch", kResult, &C::lr_per_batch, 0, 1 << 20,
+              "Global batch that lr is meant for: lr is multiplied by batch / lr_per_batch, and the result printed; "
+              "0: lr is used as it stands"),
+      real("momentum", kResult, &C::momentum, 0, 0.99999, "Momentum"),
+      flag("nesterov", kResult, &C::nesterov, "Nesterov's momentum"),
+      real("weight_decay", kResult, &C::weight_decay, 0, 10, "Weight decay, added to the gradient"),
+      choice<NoDecay>("no_decay", kResult, &C::no_decay,
+                      {{"none", NoDecay::kNone},
+                       {"norms", NoDecay::kNorms},
+                       {"norms-and-biases", NoDecay::kNormsAndBiases},
+                       {"named-bn", NoDecay::kNamedBn}},
+                      "Parameters without weight decay: none; batch norms (torchvision's --norm-weight-decay 0); batch "
+                      "norms and biases; those with `bn` in their name (FFCV: down-sampling norms do decay)"),
+  };
+}
+
+std::vector<Field> schedule_fields() {
+  return {
+      choice<ScheduleKind>("schedule", kResult, &C::schedule,
+                           {{"constant", ScheduleKind::kConstant},
+                            {"onecycle", ScheduleKind::kOneCycle},
+                            {"cosine", ScheduleKind::kCosine},
+                            {"linear", ScheduleKind::kLinear},
+                            {"poly", ScheduleKind::kPoly},
+                            {"step", ScheduleKind::kStep}},
+                           "How the learning rate goes with the samples seen; all but onecycle begin with the warm-up"),
+      duration("warmup", kResult, &C::warmup, "Length of the linear warm-up"),
+      real("warmup_start", kResult, &C::warmup_start, 0, 1,
+           "Learning rate at the start of the warm-up, as a share of lr"),
+      flag("decay_from_start", kResult, &C::decay_from_start,
+           "Count cosine, linear and poly decay from the start of training, the warm-up only covering it (timm)"),
+      real("lr_final", kResult, &C::lr_final, 0, 1,
+           "Learning rate at the end of cosine, linear and poly, as a share of lr"),
+      real("poly_power", kResult, &C::poly_power, 0.1, 10, "Exponent of poly"),
+      durations("step_at", kResult, &C::step_at,
+                "Where step multiplies the learning rate by step_factor: 30ep,60ep,80ep"),
+      real("step_factor", kResult, &C::step_factor, 0, 1, "Factor of step"),
+      choice<LrHold>("lr_hold", kResult, &C::lr_hold, {{"step", LrHold::kStep}, {"epoch", LrHold::kEpoch}},
+                     "Change the learning rate at every step, or hold it for an epoch (torchvision, timm)"),
+      real("onecycle_pct_start", kResult, &C::onecycle_pct_start, 0, 1, "Share of training in which onecycle rises"),
+      real("onecycle_div", kResult, &C::onecycle_div, 1, 1e12, "Onecycle starts at lr divided by this"),
+      real("onecycle_final_div", kResult, &C::onecycle_final_div, 1, 1e12,
+           "Onecycle ends at its start divided by this"),
+      choice<Anneal>("onecycle_anneal", kResult, &C::onecycle_anneal,
+                     {{"cos", Anneal::kCosine}, {"linear", Anneal::kLinear}}, "Shape of onecycle's phases"),
+      flag("onecycle_three_phase", kResult, &C::onecycle_three_phase,
+           "Onecycle falls back to its start symmetrically before the last phase"),
+      flag("onecycle_cycle_momentum", kResult, &C::onecycle_cycle_momentum,
+           "Onecycle moves the momentum against the learning rate; otherwise momentum stays"),
+      real("onecycle_base_momentum", kResult, &C::onecycle_base_momentum, 0, 0.99999, "Momentum where lr is highest"),
+      real("onecycle_max_momentum", kResult, &C::onecycle_max_momentum, 0, 0.99999, "Momentum where lr is lowest"),
+  };
+}
+
+std::vector<Field> image_fields() {
+  return {
+      real("label_smoothing", kResult, &C::label_smoothing, 0, 0.99999, "Share of the target spread over all classes"),
+      integer("train_size", kResult, &C::train_size, 16, 1024, "Pixels per side in training"),
+      real("crop_scale_min", kResult, &C::crop_scale_min, 0.0001, 1,
+           "Smallest share of an image's area in a random crop"),
+      real("crop_scale_max", kResult, &C::crop_scale_max, 0.0001, 1, "Largest share"),
+      real("crop_ratio_min", kResult, &C::crop_ratio_min, 0.01, 100, "Smallest width over height of a random crop"),
+      real("crop_ratio_max", kResult, &C::crop_ratio_max, 0.01, 100, "Largest"),
+      real("flip", kResult, &C::flip, 0, 1, "Probability of a horizontal flip"),
+      integer("eval_size", kResult, &C::eval_size, 16, 1024, "Pixels per side of the centre crop in evaluation"),
+      integer("eval_resize", kResult, &C::eval_resize, 16, 2048,
+              "Short side that images are resized to before that crop"),
+      integer("eval_batch", kMachine, &C::eval_batch, 1, 1 << 20, "Images per batch in evaluation"),
+      choice<Interpolation>("interpolation", kResult, &C::interpolation,
+                            {{"bilinear", Interpolation::kBilinear}, {"bicubic", Interpolation::kBicubic}},
+                            "Filter of every resize, always antialiased"),
+  };
+}
+
+std::vector<Field> number_fields() {
+  return {
+      choice<Precision>("precision", kResult, &C::precision,
+                        {{"fp32", Precision::kFp32}, {"bf16", Precision::kBf16}, {"fp16", Precision::kFp16}},
+                        "Arithmetic of forward and backward; weights are kept in fp32. fp16 needs a CUDA device"),
+      real("loss_scale_init", kResult, &C::loss_scale_init, 1, 1e30, "First scale of fp16's gradient scaler"),
+      integer("loss_scale_growth_interval", kResult, &C::loss_scale_growth_interval, 1, 1 << 30,
+              "Steps without overflow after which the scale doubles"),
+  };
+}
+
+std::vector<Field> report_fields() {
+  return {
+      duration("evaluate_every", kResult, &C::evaluate_every, "Evaluate after so many whole epochs; always at the end"),
+      duration("checkpoint_every", kMachine, &C::checkpoint_every,
+               "Save after so much training; always at the end of an epoch too"),
+      integer("keep_checkpoints", kMachine, &C::keep_checkpoints, 2, 10000,
+              "How many of the latest checkpoints stay; two at least, so that a damaged one costs one interval"),
+      integer("log_seconds", kMachine, &C::log_seconds, 1, 86400,
+              "Seconds between progress lines where stderr is not a terminal"),
+  };
+}
+
+std::vector<Field> machine_fields() {
+  return {
+      choice<DeviceKind>("device", kMachine, &C::device,
+                         {{"auto", DeviceKind::kAuto}, {"cpu", DeviceKind::kCpu}, {"cuda", DeviceKind::kCuda}},
+                         "Where to train; auto takes CUDA where there is a device"),
+      integer("threads", kMachine, &C::threads, 0, 4096,
+              "Compute threads on the CPU; 0: all cores this process may use"),
+      integer("input_threads", kMachine, &C::input_threads, 0, 4096,
+              "Threads that decode; 0: all cores this process may use. Has no say in any result"),
+      integer("slots", kMachine, &C::slots, 2, 64, "Batches that the input side may hold ready"),
+  };
+}
+
+std::vector<Field> all_fields() {
+  const std::pair<std::string_view, std::vector<Field>> groups[] = {
+      {"Data", data_fields()},
+      {"Model", model_fields()},
+      {"Length and order", length_fields()},
+      {"Optimizer", optimizer_fields()},
+      {"Learning-rate schedule", schedule_fields()},
+      {"Loss, sizes and augmentation", image_fields()},
+      {"Arithmetic", number_fields()},
+      {"Evaluation, checkpoints, reports", report_fields()},
+      {"This machine", machine_fields()},
+  };
+  std::vector<Field> fields;
+  for (const auto& [heading, members] : groups) {
+    for (Field field : members) {
+      field.group = heading;
+      fields.push_back(std::move(field));
+    }
+  }
+  return fields;
+}
+
+}  // namespace
+
+const std::vector<Field>& run_config_fields() {
+  static const std::vector<Field> fields = all_fields();
+  return fields;
+}
+
+const Field* find_field(std::string_view name) {
+  std::string key(name);
+  for (char& c : key) c = c == '-' ? '_' : c;
+  for (const Field& field : run_config_fields())
+    if (field.name == key) return &field;
+  return nullptr;
+}
+
+std::vector<std::string> field_names() {
+  std::vector<std::string> names;
+  for (const Field& field : run_config_fields()) names.emplace_back(field.name);
+  return names;
+}
+
+std::string flag_of(const Field& field) {
+  std::string name = "--" + std::string(field.name);
+  for (char& c : name) c = c == '_' ? '-' : c;
+  return name;
+}
+
+json::value value_from_text(const Field& field, std::string_view text) {
+  const std::string given(text);
+  switch (field.kind) {
+    case FieldKind::kText:
+    case FieldKind::kChoice:
+    case FieldKind::kDuration:
+      return json::value(given);
+    case FieldKind::kBool:
+      if (given == "true" || given == "false") return json::value(given == "true");
+      throw Error(ErrorKind::kUsage, "expected true or false, found '" + given + "'");
+    case FieldKind::kDurations: {
+      json::array list;
+      for (size_t begin = 0; begin < given.size();) {
+        const size_t end = std::min(given.find(',', begin), given.size());
+        list.push_back(json::value(given.substr(begin, end - begin)));
+        begin = end + 1;
+      }
+      return list;
+    }
+    case FieldKind::kInteger:
+    case FieldKind::kReal: {
+      const char* end = given.data() + given.size();
+      int64_t whole = 0;
+      if (const auto [rest, error] = std::from_chars(given.data(), end, whole); error == std::errc() && rest == end)
+        return json::value(whole);
+      double number = 0;
+      if (const auto [rest, error] = std::from_chars(given.data(), end, number);
+          error == std::errc() && rest == end && std::isfinite(number))
+        return json::value(number);
+      throw Error(ErrorKind::kUsage, "expected a number, found '" + given + "'");
+    }
+  }
+  throw Error(ErrorKind::kInternal, "a field of an unknown kind");
+}
+
+}  // namespace imgtrain

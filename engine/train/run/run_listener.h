@@ -1,0 +1,31 @@
+// RunListener: how a long run talks to whoever started it, and is told to stop. The tools draw progress bars with it;
+// tests count.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace imgtrain {
+
+// One pass over images: an epoch of training, or an evaluation.
+struct PassInfo {
+  std::string title;         // `epoch 3/15`, `val`
+  uint64_t images = 0;       // In the whole pass.
+  uint64_t done_before = 0;  // Of these, by an earlier run that this one continues.
+  double log_seconds = 10;
+};
+
+// Called from the thread that trains.
+class RunListener {
+ public:
+  virtual ~RunListener() = default;
+  virtual void say(const std::string& line) = 0;
+  virtual void warn(const std::string& line) = 0;
+  virtual void begin_pass(const PassInfo& pass) = 0;
+  virtual void advance(uint64_t images) = 0;
+  virtual void note(const std::string& text) = 0;  // Beside the progress: `loss 2.31`.
+  virtual void end_pass() = 0;
+  virtual bool stop_requested() = 0;  // Looked at after every batch; cheap.
+};
+
+}  // namespace imgtrain

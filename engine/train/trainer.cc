@@ -1,0 +1,419 @@
+#include "engine/train/trainer.h"
+
+#include <boost/json/value.hpp>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "engine/data/batch_planner.h"
+#include "engine/model/weights.h"
+#include "engine/train/checkpoint.h"
+#include "engine/train/compute_device.h"
+#include "engine/train/evaluator.h"
+#include "engine/train/model_setup.h"
+#include "engine/train/run/bottleneck.h"
+#include "engine/train/run/checkpoint_store.h"
+#include "engine/train/run/input_options.h"
+#include "engine/train/run/json_text.h"
+#include "engine/train/run/order_proof.h"
+#include "engine/train/run/run_folder.h"
+#include "engine/train/run/run_state.h"
+#include "engine/train/stop_agreement.h"
+#include "engine/train/training_step.h"
+#include "format/checksum.h"
+#include "format/error.h"
+
+namespace imgtrain {
+namespace {
+
+namespace json = boost::json;
+using imgpack::Error;
+using imgpack::ErrorKind;
+using Clock = std::chrono::steady_clock;
+
+// How often progress fetches the loss from the device.
+constexpr double kNoteSeconds = 1;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string fixed(double value, int digits) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof(buffer), "%.*f", digits, value);
+  return buffer;
+}
+
+std::string accuracy_text(const MetricRow& row) {
+  return "loss " + fixed(row.loss, 4) + "  top-1 " + fixed(row.accuracy, 2) + " %  top-5 " +
+         fixed(row.accuracy_top5, 2) + " %";
+}
+
+// What a run stands on, made before it: each part outlives the Trainer.
+struct Ground {
+  imgpack::FileSystem& fs;
+  RunListener& listener;
+  const ResolvedConfig& resolved;
+  const RunIdentity& identity;
+  const imgpack::Dataset& dataset;
+  torch::Device device;
+  MachineFacts machine;
+  GradientSync& sync;
+  RunFolder& folder;
+};
+
+class Trainer {
+ public:
+  explicit Trainer(const Ground& ground);
+  TrainOutcome run();
+
+ private:
+  void begin_or_resume();
+  void resume(const CheckpointStore::Found& found);
+  bool train_epoch();     // False: stopped.
+  void close_epoch();     // Metrics, proof of order, checkpoint.
+  bool evaluate_epoch();  // False: stopped.
+  TrainOutcome stopped();
+  TrainOutcome finish();
+
+  void save();
+  void show_progress(double lr);
+  void require_finite(const Totals& totals) const;
+  void add_row(const char* stage, const Totals& totals);
+  uint64_t steps_of_epoch(uint64_t epoch) const;  // The last one may be cut short by the duration.
+  std::string epoch_title(uint64_t epoch) const;
+
+  const Ground& ground_;
+  RunListener& listener_;
+  const RunConfig& config_;
+  const imgpack::SplitView& train_split_;
+  const data::PipelineOptions input_;
+  const data::SampleOrder order_;
+  const LrSchedule schedule_;
+  const uint64_t checkpoint_steps_;
+  const std::shared_ptr<data::SlotAllocator> slots_;
+  data::BatchPipeline pipeline_;
+  BatchFeed feed_;
+  TrainingStep step_;
+  DeviceTotals totals_;
+  std::optional<Evaluator> evaluator_;
+  StopAgreement agreement_;
+  CheckpointStore checkpoints_;
+  EventLog events_;
+  RunState state_;
+  std::optional<uint64_t> saved_step_;
+  Clock::time_point epoch_start_, last_note_;
+  double seconds_before_ = 0;  // Of the running epoch, by runs that this one continues.
+};
+
+Trainer::Trainer(const Ground& ground)
+    : ground_(ground),
+      listener_(ground.listener),
+      config_(ground.resolved.values),
+      train_split_(require_labeled(ground.dataset, config_.train_split)),
+      input_(training_input(config_, {ground.sync.rank(), ground.sync.world()})),
+      order_(train_split_, input_.order),
+      schedule_(config_, order_.batches_per_epoch()),
+      checkpoint_steps_(std::max<uint64_t>(1, config_.checkpoint_every.whole_batches(order_.batches_per_epoch()))),
+      slots_(slot_memory(ground.device)),
+      pipeline_(ground.fs, ground.dataset, input_, *slots_),
+      feed_(pipeline_, ground.device),
+      step_(make_model(config_, static_cast<int64_t>(ground.dataset.manifest().classes.size()), ground.device), config_,
+            ground.device, ground.sync),
+      totals_(ground.device),
+      agreement_(listener_, ground.sync, ground.device),
+      checkpoints_(ground.fs, ground.folder.checkpoints(), config_.keep_checkpoints),
+      events_(ground.fs, ground.folder.path() / "metrics.jsonl") {
+  evaluator_.emplace(ground.fs, ground.dataset, config_.val_split, config_, ground.device, ground.sync);
+}
+
+TrainOutcome Trainer::run() {
+  begin_or_resume();
+  while (true) {
+    if (state_.position.evaluation_due && !evaluate_epoch()) return stopped();
+    if (state_.position.step == schedule_.total_steps()) return finish();
+    if (!train_epoch()) return stopped();
+    close_epoch();
+  }
+}
+
+void Trainer::begin_or_resume() {
+  state_.created_by = ground_.identity.created_by;
+  state_.dataset_id = ground_.identity.dataset_id;
+  state_.classes = class_names(ground_.dataset);
+  state_.config = config_;
+  state_.machine = ground_.machine;
+  std::optional<CheckpointStore::Found> found;
+  if (ground_.folder.status() == RunStatus::kNew) {
+    ground_.folder.begin(ground_.identity);
+  } else {
+    found = checkpoints_.newest([&](const std::string& line) { listener_.warn(line); });
+    if (!found)
+      listener_.say("the run in " + ground_.folder.path().string() + " has no checkpoint yet: starting again");
+  }
+  checkpoints_.prepare();
+  if (found) resume(*found);
+  events_.append(found ? "resume" : "start", {{"step", state_.position.step},
+                                              {"epoch", state_.position.epoch + 1},
+                                              {"total_steps", schedule_.total_steps()},
+                                              {"device", state_.machine.device},
+                                              {"threads", state_.machine.threads},
+                                              {"created_by", state_.created_by}});
+}
+
+void Trainer::resume(const CheckpointStore::Found& found) {
+  RunState saved = load_checkpoint(ground_.fs, checkpoints_, found, step_.model(), step_.optimizer());
+  if (saved.dataset_id != state_.dataset_id || saved.classes != state_.classes)
+    throw Error(ErrorKind::kInvalidInput, "the checkpoint belongs to another data set", found.path);
+  const Position& at = saved.position;
+  const OrderProof proof = prove_order(train_split_, order_, at.epoch, at.batch);
+  if (proof.digest != saved.epoch_digest) {
+    throw Error(ErrorKind::kInvalidInput,
+                "order of samples differs from the one that this run began with: expected digest " +
+                    imgpack::to_hex(saved.epoch_digest) + ", found " + imgpack::to_hex(proof.digest),
+                found.path, {}, "use the program and the data set that began it");
+  }
+  if (saved.machine != state_.machine) {
+    listener_.warn("another machine than the checkpoint's: results will agree closely, but not bit for bit (" +
+                   saved.machine.cpu + ", " + std::to_string(saved.machine.threads) + " threads, " +
+                   saved.machine.device + " before; " + state_.machine.cpu + ", " +
+                   std::to_string(state_.machine.threads) + " threads, " + state_.machine.device + " now)");
+  }
+  saved.created_by = state_.created_by;
+  saved.config = state_.config;
+  saved.machine = state_.machine;
+  ++saved.resumes;
+  state_ = std::move(saved);
+  totals_.load(state_.totals);
+  seconds_before_ = state_.totals.seconds;
+  if (state_.scaler) step_.scaler().load(*state_.scaler);
+  saved_step_ = at.step;
+  listener_.say("resumed at epoch " + std::to_string(state_.position.epoch + 1) + ", batch " +
+                std::to_string(state_.position.batch) + " (step " + std::to_string(state_.position.step) + " of " +
+                std::to_string(schedule_.total_steps()) + "): order digest verified, " +
+                std::to_string(state_.samples_repeated + proof.repeated) + " samples repeated, " +
+                std::to_string(state_.samples_skipped) + " skipped");
+}
+
+bool Trainer::train_epoch() {
+  Position& at = state_.position;
+  const uint64_t batches = steps_of_epoch(at.epoch);
+  const auto images = [&](uint64_t n) { return std::min(n * order_.batch(), order_.samples_per_epoch()); };
+  listener_.begin_pass(
+      {epoch_title(at.epoch), images(batches), images(at.batch), static_cast<double>(config_.log_seconds)});
+  epoch_start_ = last_note_ = Clock::now();
+  feed_.start_epoch(at.epoch, at.batch, {0, state_.epoch_digest});
+  while (at.batch < batches) {
+    const std::optional<DeviceBatch> batch = feed_.next();
+    if (!batch) throw Error(ErrorKind::kInternal, "the epoch ended before its last batch");
+    const StepRates rates = schedule_.at_step(at.step);
+    step_.run(*batch, rates, totals_);
+    feed_.prefetch();
+    ++at.batch;
+    ++at.step;
+    state_.epoch_digest = batch->order_digest;
+    state_.samples_delivered += static_cast<uint64_t>(batch->global_count);
+    listener_.advance(static_cast<uint64_t>(batch->global_count));
+    show_progress(rates.lr);
+    if (at.batch == batches) break;
+    const bool stop = agreement_.stop();
+    if (stop || at.step % checkpoint_steps_ == 0) save();
+    if (stop) {
+      listener_.end_pass();
+      return false;
+    }
+  }
+  listener_.end_pass();
+  return true;
+}
+
+void Trainer::close_epoch() {
+  Position& at = state_.position;
+  const double seconds_here = seconds_since(epoch_start_);
+  ground_.sync.all_reduce_sum(totals_.sums());
+  Totals totals = totals_.read();
+  totals.seconds = seconds_before_ + seconds_here;
+  require_finite(totals);
+  const OrderProof proof = prove_order(train_split_, order_, at.epoch, at.batch);
+  if (proof.digest != state_.epoch_digest || proof.samples != state_.samples_delivered)
+    throw Error(ErrorKind::kInternal, "the epoch delivered other samples than its order says");
+  state_.samples_repeated += proof.repeated;
+  state_.samples_skipped += proof.skipped;
+  state_.run_digest = data::chain_digest(state_.run_digest, state_.epoch_digest);
+  add_row("train", totals);
+  const MetricRow& row = state_.history.back();
+  const EpochTiming timing{seconds_here, totals.samples, pipeline_.threads(), pipeline_.stage_seconds()};
+  const std::string bottleneck = bottleneck_sentence(timing);
+  listener_.say(epoch_title(at.epoch) + "  train  " + accuracy_text(row) + "  lr " + fixed(row.learning_rate, 6) +
+                "  " + fixed(row.epoch_time, 1) + " s  (" + bottleneck + ")");
+  events_.append("epoch", {{"stage", row.stage},
+                           {"epoch", row.epoch},
+                           {"step", at.step},
+                           {"loss", row.loss},
+                           {"accuracy", row.accuracy},
+                           {"accuracy_top5", row.accuracy_top5},
+                           {"learning_rate", row.learning_rate},
+                           {"epoch_time", row.epoch_time},
+                           {"images_per_second", static_cast<double>(totals.samples) / std::max(totals.seconds, 1e-9)},
+                           {"order_digest", imgpack::to_hex(state_.epoch_digest)},
+                           {"starved_share", starved_share(timing)},
+                           {"bottleneck", bottleneck}});
+  const bool last = at.step == schedule_.total_steps();
+  ++at.epoch;
+  at.batch = 0;
+  at.evaluation_due = last || at.epoch % static_cast<uint64_t>(config_.evaluate_every.value) == 0;
+  state_.epoch_digest = 0;
+  state_.samples_delivered = 0;
+  totals_.reset();
+  seconds_before_ = 0;
+  // Before any evaluation: a machine that is about to be taken away may not last that long.
+  save();
+  ground_.folder.publish_csv(metrics_csv(state_.history));
+}
+
+bool Trainer::evaluate_epoch() {
+  const std::optional<Totals> totals = evaluator_->run(step_.model(), listener_);
+  if (!totals) return false;
+  add_row("val", *totals);
+  state_.position.evaluation_due = false;
+  const MetricRow& row = state_.history.back();
+  listener_.say(epoch_title(row.epoch - 1) + "  " + config_.val_split + "  " + accuracy_text(row) + "  " +
+                std::to_string(totals->samples) + " images  " + fixed(row.epoch_time, 1) + " s");
+  events_.append("evaluation", {{"stage", row.stage},
+                                {"epoch", row.epoch},
+                                {"step", state_.position.step},
+                                {"loss", row.loss},
+                                {"accuracy", row.accuracy},
+                                {"accuracy_top5", row.accuracy_top5},
+                                {"images", totals->samples},
+                                {"epoch_time", row.epoch_time}});
+  ground_.folder.publish_csv(metrics_csv(state_.history));
+  events_.flush();
+  return true;
+}
+
+TrainOutcome Trainer::stopped() {
+  const std::string where = ground_.folder.path().string();
+  events_.append("stop", {{"step", state_.position.step}, {"epoch", state_.position.epoch + 1}});
+  events_.flush();
+  listener_.say("stopped at step " + std::to_string(state_.position.step) + " of " +
+                std::to_string(schedule_.total_steps()) + "; the checkpoint is in " + where);
+  return {RunEnd::kStopped, ground_.folder.path(), {}};
+}
+
+TrainOutcome Trainer::finish() {
+  const auto metadata = weights_metadata(step_.model()->options(), config_, state_.classes, state_.dataset_id);
+  write_tensors(ground_.fs, ground_.folder.weights(), state_dict(*step_.model()), metadata);
+  double seconds = 0;
+  for (const MetricRow& row : state_.history) seconds += row.epoch_time;
+  const MetricRow& row = state_.history.back();  // The evaluation of the last epoch.
+  json::object result{{"epochs", row.epoch},
+                      {"steps", state_.position.step},
+                      {"loss", row.loss},
+                      {"accuracy", row.accuracy},
+                      {"accuracy_top5", row.accuracy_top5},
+                      {"seconds", seconds},
+                      {"resumes", state_.resumes},
+                      {"order_digest", imgpack::to_hex(state_.run_digest)},
+                      {"samples_repeated", state_.samples_repeated},
+                      {"samples_skipped", state_.samples_skipped},
+                      {"weights", ground_.folder.weights().filename().string()},
+                      {"weights_digest", imgpack::to_hex(weights_digest(step_.model()))}};
+  events_.append("finish", result);
+  events_.flush();
+  ground_.folder.finish(result);
+  listener_.say("order digest " + imgpack::to_hex(state_.run_digest) + ", " + std::to_string(state_.samples_repeated) +
+                " samples repeated, " + std::to_string(state_.samples_skipped) + " skipped");
+  return {RunEnd::kFinished, ground_.folder.path(), std::move(result)};
+}
+
+void Trainer::save() {
+  if (saved_step_ == state_.position.step) return;
+  state_.totals = totals_.read();
+  require_finite(state_.totals);
+  const bool inside_epoch = state_.position.batch > 0;
+  state_.totals.seconds = inside_epoch ? seconds_before_ + seconds_since(epoch_start_) : 0;
+  state_.scaler = step_.scaler().state();
+  const Clock::time_point start = Clock::now();
+  save_checkpoint(ground_.fs, checkpoints_, state_, step_.model(), step_.optimizer());
+  saved_step_ = state_.position.step;
+  events_.append("checkpoint", {{"step", state_.position.step}, {"seconds", seconds_since(start)}});
+  events_.flush();
+}
+
+void Trainer::show_progress(double lr) {
+  if (seconds_since(last_note_) < kNoteSeconds) return;
+  last_note_ = Clock::now();
+  const Totals totals = totals_.read();
+  require_finite(totals);
+  listener_.note("loss " + fixed(totals.loss(), 3) + "  top-1 " + fixed(totals.top1_percent(), 1) + " %  lr " +
+                 fixed(lr, 5));
+  events_.append("progress", {{"step", state_.position.step},
+                              {"epoch", state_.position.epoch + 1},
+                              {"loss", totals.loss()},
+                              {"accuracy", totals.top1_percent()},
+                              {"learning_rate", lr}});
+}
+
+void Trainer::require_finite(const Totals& totals) const {
+  if (std::isfinite(totals.loss_sum)) return;
+  throw Error(ErrorKind::kInvalidInput,
+              "the training loss is no longer a number after step " + std::to_string(state_.position.step), {}, {},
+              "lower --lr, lengthen the warm-up or use --precision fp32; the last checkpoint is from before");
+}
+
+void Trainer::add_row(const char* stage, const Totals& totals) {
+  const bool training = std::string_view(stage) == "train";
+  const uint64_t epoch = state_.position.epoch + (training ? 1 : 0);
+  state_.history.push_back({stage, epoch, totals.loss(), totals.top1_percent(), totals.top5_percent(),
+                            schedule_.at_step(state_.position.step - 1).lr, totals.seconds});
+}
+
+uint64_t Trainer::steps_of_epoch(uint64_t epoch) const {
+  const uint64_t per_epoch = schedule_.steps_per_epoch();
+  return std::min(per_epoch, schedule_.total_steps() - epoch * per_epoch);
+}
+
+std::string Trainer::epoch_title(uint64_t epoch) const {
+  const uint64_t per_epoch = schedule_.steps_per_epoch();
+  return "epoch " + std::to_string(epoch + 1) + "/" +
+         std::to_string((schedule_.total_steps() + per_epoch - 1) / per_epoch);
+}
+
+std::string rate_rule(const RunConfig& config) {
+  if (config.lr_per_batch == 0) return "lr " + number_text(config.lr) + ", used as it stands (lr_per_batch 0)";
+  return "lr " + number_text(config.lr) + " per " + std::to_string(config.lr_per_batch) + " images x batch " +
+         std::to_string(config.batch) + " = " + number_text(config.peak_lr());
+}
+
+}  // namespace
+
+TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunListener& listener) {
+  ResolvedConfig resolved = request.config;
+  RunConfig& config = resolved.values;
+  if (config.shards.empty()) throw Error(ErrorKind::kUsage, "shards: expected the folder of a data set, found nothing");
+  if (request.fresh) config.out = fresh_folder(fs, config.out).string();
+  const imgpack::Dataset dataset = imgpack::Dataset::open(fs, config.shards);
+  const RunIdentity identity{config, resolved.recipe, dataset.manifest().dataset_id, request.created_by};
+
+  RunFolder folder(fs, config.out);
+  if (folder.status() != RunStatus::kNew) folder.require_same(identity);
+  if (folder.status() == RunStatus::kFinished) return {RunEnd::kAlreadyFinished, folder.path(), folder.result()};
+
+  const Launch launch = launch_from_environment();
+  const torch::Device device = choose_device(config, launch.local_rank);
+  const int64_t threads = configure_compute(config, device, launch.local_world);
+  const auto sync = make_gradient_sync(launch, device);
+  const MachineFacts machine = machine_facts(device, threads, sync->world());
+  listener.say(describe(resolved) + "learning rate: " + rate_rule(config) + "\ndevice: " + machine.device + " (" +
+               machine.cpu + ", " + std::to_string(threads) + " compute threads)");
+
+  const Ground ground{fs, listener, resolved, identity, dataset, device, machine, *sync, folder};
+  Trainer trainer(ground);
+  return trainer.run();
+}
+
+}  // namespace imgtrain

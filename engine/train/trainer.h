@@ -1,0 +1,62 @@
+// A training run from its configuration to its result, and evaluation on its own. No torch in here: programs include
+// it.
+//
+//   RunConfig -> open data set -> build model -> (resume) -> { epoch: steps -> checkpoint -> evaluation } -> weights
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <filesystem>
+#include <string>
+
+#include "engine/train/run/metrics.h"
+#include "engine/train/run/run_config.h"
+#include "engine/train/run/run_listener.h"
+#include "format/file.h"
+
+namespace imgtrain {
+
+struct TrainRequest {
+  ResolvedConfig config;
+  bool fresh = false;      // Take a new folder beside a run that is there already.
+  std::string created_by;  // `imgtrain 0.1.0`
+};
+
+enum class RunEnd {
+  kFinished,
+  kAlreadyFinished,  // The run in the folder was complete: nothing was done.
+  kStopped,          // The listener asked for it; a checkpoint is saved.
+};
+
+struct TrainOutcome {
+  RunEnd end = RunEnd::kFinished;
+  std::filesystem::path folder;
+  boost::json::object result;  // Of a finished run: what result.json holds.
+};
+
+// Trains, or goes on with the run that is in the folder. The same configuration gives the same weights, however often
+// it was interrupted (bit for bit on one kind of CPU with the same number of compute threads). Throws Error: kUsage for
+// a configuration that cannot work or that differs from the run in the folder, kInvalidInput for data that does not
+// fit, kCorruption for damage, kIo.
+TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunListener& listener);
+
+struct EvaluateRequest {
+  std::filesystem::path shards;
+  std::filesystem::path checkpoint;  // A run folder (its final weights, else its newest checkpoint) or a .safetensors.
+  std::string split;                 // Empty: the run's, else `val`.
+  ConfigLayer overrides;             // Options of the command line.
+};
+
+struct EvaluateOutcome {
+  Totals totals;
+  std::filesystem::path weights;  // The file that was read.
+  std::string split;
+  std::string model;  // `resnet18`
+  int64_t classes = 0;
+  RunConfig config;
+  bool stopped = false;
+};
+
+// Throws as train() does.
+EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request, RunListener& listener);
+
+}  // namespace imgtrain

@@ -1,0 +1,55 @@
+#!/usr/bin/env bats
+# Ctrl-C, SIGTERM and kill -9 in the middle of a build, and the same command again.
+load support
+
+setup_file() {
+  imgpack sample "$BATS_FILE_TMPDIR/sample" --classes 4 --train 600 --val 40 --test 0 --size 64 >/dev/null
+  imgpack build "$BATS_FILE_TMPDIR/sample" "$BATS_FILE_TMPDIR/whole" -q --shards 64 >/dev/null
+}
+
+setup() { source=$BATS_FILE_TMPDIR/sample out=$BATS_TEST_TMPDIR/out; }
+
+# stop_with SIGNAL: starts the build, sends SIGNAL when some shards are there, prints the exit status.
+stop_with() {
+  local status=0
+  imgpack build "$source" "$out" -q -j 1 --shards 64 >/dev/null 2>"$BATS_TEST_TMPDIR/stderr" &
+  local pid=$!
+  for _ in $(seq 500); do
+    [ -e "$out/train-00003.ipk" ] && break
+    sleep 0.005
+  done
+  kill -"$1" "$pid"
+  wait "$pid" || status=$?
+  echo "$status"
+}
+
+goes_on_to_the_same_bytes() {
+  imgpack build "$source" "$out" -q --shards 64 >/dev/null
+  [ "$(digest_of "$out")" = "$(digest_of "$BATS_FILE_TMPDIR/whole")" ]
+}
+
+@test "kill -9: the same command goes on to the same bytes" {
+  [ "$(stop_with KILL)" = 137 ]
+  [ ! -e "$out/manifest.json" ]
+  goes_on_to_the_same_bytes
+}
+
+@test "SIGTERM: exit status 75, no temporary file, the same command goes on" {
+  [ "$(stop_with TERM)" = 75 ]
+  grep -q "finished shards are kept, run the same command to go on" "$BATS_TEST_TMPDIR/stderr"
+  [ -z "$(find "$out" -name '*.tmp')" ]
+  goes_on_to_the_same_bytes
+}
+
+@test "Ctrl-C: exit status 130" {
+  # A background job of a shell ignores SIGINT; setsid with its own job control does not.
+  set -m
+  [ "$(stop_with INT)" = 130 ]
+  goes_on_to_the_same_bytes
+}
+
+@test "an unfinished build with other options is an error that lists them" {
+  [ "$(stop_with TERM)" = 75 ]
+  fails_with 1 "an unfinished build of another source or with other options is here" imgpack build "$source" "$out" -q --shards 64 --seed 3
+  grep -q "seed: 0 there, 3 now" "$BATS_TEST_TMPDIR/stderr"
+}

@@ -1,0 +1,139 @@
+#include "engine/train/optimizer.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/model/resnet.h"
+#include "tests/support/expect_error.h"
+
+namespace imgtrain {
+namespace {
+
+ResNet small_model() {
+  ResNet model(ResNetOptions{.depth = 18, .num_classes = 3});
+  to_channels_last(*model);
+  return model;
+}
+
+// Gradients that depend on the step, laid out like their parameters.
+void set_gradients(torch::nn::Module& model, int step) {
+  const torch::NoGradGuard no_grad;
+  int index = 0;
+  for (torch::Tensor& parameter : model.parameters()) {
+    torch::manual_seed(1000 * step + index++);
+    parameter.mutable_grad() = torch::randn_like(parameter) * 0.01;
+  }
+}
+
+double largest_difference(const torch::nn::Module& a, const torch::nn::Module& b) {
+  double largest = 0;
+  const auto left = a.parameters(), right = b.parameters();
+  for (size_t i = 0; i < left.size(); ++i) largest = std::max(largest, (left[i] - right[i]).abs().max().item<double>());
+  return largest;
+}
+
+TEST(Optimizer, SgdEqualsTorchsOverManySteps) {
+  for (const bool nesterov : {false, true}) {
+    RunConfig config;
+    config.weight_decay = 0.01;
+    config.nesterov = nesterov;
+    ResNet ours = small_model(), theirs = small_model();
+    Optimizer optimizer(*ours, config);
+    torch::optim::SGD reference(theirs->parameters(),
+                                torch::optim::SGDOptions(0.1).momentum(0.9).weight_decay(0.01).nesterov(nesterov));
+    for (int step = 0; step < 5; ++step) {
+      const double lr = 0.1 / (1 + step);
+      set_gradients(*ours, step);
+      set_gradients(*theirs, step);
+      static_cast<torch::optim::SGDOptions&>(reference.param_groups()[0].options()).lr(lr);
+      optimizer.step({lr, 0.9});
+      reference.step();
+    }
+    EXPECT_LT(largest_difference(*ours, *theirs), 1e-6) << "nesterov " << nesterov;
+  }
+}
+
+TEST(Optimizer, SkipsTheStepWhereAnOverflowWasFound) {
+  ResNet model = small_model(), before = small_model();
+  Optimizer optimizer(*model, RunConfig());
+  set_gradients(*model, 0);
+  optimizer.step({0.1, 0.9}, torch::ones({1}));
+  EXPECT_EQ(largest_difference(*model, *before), 0);
+  for (const auto& [name, momentum] : optimizer.state()) EXPECT_EQ(momentum.abs().max().item<float>(), 0) << name;
+  optimizer.step({0.1, 0.9}, torch::zeros({1}));
+  EXPECT_GT(largest_difference(*model, *before), 0);
+}
+
+TEST(Optimizer, WeightDecayLeavesOutWhatTheRuleSays) {
+  const struct {
+    const char* name;
+    int64_t dimensions;
+    bool none, norms, norms_and_biases, named_bn;
+  } cases[] = {
+      {"conv1.weight", 4, true, true, true, true},
+      {"bn1.weight", 1, true, false, false, false},
+      {"layer1.0.bn2.bias", 1, true, false, false, false},
+      {"layer2.0.downsample.1.weight", 1, true, false, false, true},
+      {"fc.weight", 2, true, true, true, true},
+      {"fc.bias", 1, true, true, false, true},
+  };
+  for (const auto& c : cases) {
+    EXPECT_EQ(decays(NoDecay::kNone, c.name, c.dimensions), c.none) << c.name;
+    EXPECT_EQ(decays(NoDecay::kNorms, c.name, c.dimensions), c.norms) << c.name;
+    EXPECT_EQ(decays(NoDecay::kNormsAndBiases, c.name, c.dimensions), c.norms_and_biases) << c.name;
+    EXPECT_EQ(decays(NoDecay::kNamedBn, c.name, c.dimensions), c.named_bn) << c.name;
+  }
+}
+
+TEST(Optimizer, ParametersWithoutDecayOnlyFollowTheirGradient) {
+  RunConfig config;
+  config.weight_decay = 0.5;
+  config.no_decay = NoDecay::kNormsAndBiases;
+  ResNet model = small_model();
+  Optimizer optimizer(*model, config);
+  for (torch::Tensor& parameter : model->parameters()) parameter.mutable_grad() = torch::zeros_like(parameter);
+  optimizer.step({0.1, 0.0});
+  const auto parameters = model->named_parameters();
+  EXPECT_EQ(parameters["bn1.weight"].min().item<float>(), 1.0f);
+  EXPECT_FLOAT_EQ((parameters["fc.weight"] / small_model()->named_parameters()["fc.weight"]).mean().item<float>(),
+                  0.95f);
+}
+
+TEST(Optimizer, StateContinuesBitForBit) {
+  ResNet straight = small_model(), resumed = small_model();
+  Optimizer one(*straight, RunConfig());
+  for (int step = 0; step < 4; ++step) {
+    set_gradients(*straight, step);
+    one.step({0.1, 0.9});
+  }
+  NamedTensors saved;
+  {
+    Optimizer two(*resumed, RunConfig());
+    for (int step = 0; step < 2; ++step) {
+      set_gradients(*resumed, step);
+      two.step({0.1, 0.9});
+    }
+    for (const auto& [name, tensor] : two.state()) saved.emplace_back(name, tensor.clone());
+  }
+  Optimizer three(*resumed, RunConfig());
+  three.load(saved, "state");
+  for (int step = 2; step < 4; ++step) {
+    set_gradients(*resumed, step);
+    three.step({0.1, 0.9});
+  }
+  EXPECT_EQ(largest_difference(*straight, *resumed), 0);
+}
+
+TEST(Optimizer, StateOfAnotherModelIsRefusedByName) {
+  ResNet model = small_model();
+  Optimizer optimizer(*model, RunConfig());
+  NamedTensors state = optimizer.state();
+  NamedTensors missing(state.begin() + 1, state.end());
+  EXPECT_ERROR(optimizer.load(missing, "o.safetensors"), imgpack::ErrorKind::kInvalidInput,
+               "'conv1.weight' is missing");
+  state.emplace_back("momentum.more", torch::zeros({1}));
+  EXPECT_ERROR(optimizer.load(state, "o.safetensors"), imgpack::ErrorKind::kInvalidInput,
+               "has tensors that this one lacks");
+}
+
+}  // namespace
+}  // namespace imgtrain

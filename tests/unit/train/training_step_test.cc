@@ -1,0 +1,145 @@
+#include "engine/train/training_step.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/model/weights.h"
+
+namespace imgtrain {
+namespace {
+
+constexpr int64_t kClasses = 5;
+
+// A batch whose images show their label as a brightness.
+DeviceBatch labelled_batch(int64_t count, int64_t global_count = 0) {
+  torch::manual_seed(7);
+  DeviceBatch batch;
+  batch.count = count;
+  batch.global_count = global_count == 0 ? count : global_count;
+  batch.labels = torch::arange(count, torch::kLong) % kClasses;
+  batch.images = (torch::randint(40, {count, 32, 32, 3}, torch::kLong) + 50 * batch.labels.view({count, 1, 1, 1}))
+                     .to(torch::kUInt8);
+  return batch;
+}
+
+RunConfig config_for(int64_t batch, int64_t group) {
+  RunConfig config;
+  config.depth = 18;
+  config.batch = batch;
+  config.bn_group = group;
+  config.precision = Precision::kFp32;
+  return config;
+}
+
+struct Run {
+  explicit Run(const RunConfig& config)
+      : sync(make_gradient_sync(Launch(), torch::kCPU)), model(make(config)), step(model, config, torch::kCPU, *sync) {}
+  static ResNet make(const RunConfig& config) {
+    ResNet model(ResNetOptions{.depth = static_cast<int>(config.depth), .num_classes = kClasses});
+    to_channels_last(*model);
+    return model;
+  }
+  Totals steps(const DeviceBatch& batch, int count, double lr = 0.05) {
+    DeviceTotals totals(torch::kCPU);
+    for (int i = 0; i < count; ++i) {
+      totals.reset();
+      step.run(batch, {lr, 0.9}, totals);
+    }
+    return totals.read();
+  }
+  std::unique_ptr<GradientSync> sync;
+  ResNet model;
+  TrainingStep step;
+};
+
+double largest_difference(const ResNet& a, const ResNet& b) {
+  double largest = 0;
+  const auto left = state_dict(*a), right = state_dict(*b);
+  for (size_t i = 0; i < left.size(); ++i)
+    largest = std::max(
+        largest, (left[i].second.to(torch::kDouble) - right[i].second.to(torch::kDouble)).abs().max().item<double>());
+  return largest;
+}
+
+TEST(TrainingStep, LearnsAnEasyBatch) {
+  Run run(config_for(20, 20));
+  const double first = run.steps(labelled_batch(20), 1).loss();
+  EXPECT_LT(run.steps(labelled_batch(20), 8).loss(), 0.5 * first);
+}
+
+TEST(TrainingStep, IsDeterministic) {
+  Run one(config_for(8, 8)), two(config_for(8, 8));
+  one.steps(labelled_batch(8), 3);
+  two.steps(labelled_batch(8), 3);
+  EXPECT_EQ(largest_difference(one.model, two.model), 0);
+}
+
+// The reference is plain PyTorch: groups are separate forward passes whose gradients add up.
+TEST(TrainingStep, GradientIsThatOfTheMeanLossOverAllGroups) {
+  const DeviceBatch batch = labelled_batch(12);
+  Run run(config_for(12, 4));
+  run.steps(batch, 1, /*lr=*/0);
+  ResNet reference = Run::make(config_for(12, 4));
+  PixelNormalizer normalize(torch::kCPU);
+  torch::Tensor loss = torch::zeros({});
+  for (int64_t begin = 0; begin < 12; begin += 4) {
+    const torch::Tensor logits = reference->forward(normalize(batch.images.narrow(0, begin, 4)));
+    loss = loss + torch::nn::functional::cross_entropy(logits, batch.labels.narrow(0, begin, 4)) / 3;
+  }
+  loss.backward();
+  const auto ours = run.model->parameters(), theirs = reference->parameters();
+  for (size_t i = 0; i < ours.size(); ++i)
+    EXPECT_LT((ours[i].grad() - theirs[i].grad()).abs().max().item<double>(), 1e-5) << i;
+}
+
+TEST(TrainingStep, SharesOfAGlobalBatchAddUpToTheWholeGradient) {
+  const DeviceBatch whole = labelled_batch(8);
+  Run all(config_for(8, 4));
+  all.steps(whole, 1, 0);
+  std::vector<torch::Tensor> sum;
+  for (int64_t begin : {0, 4}) {
+    DeviceBatch share = whole;
+    share.images = whole.images.narrow(0, begin, 4);
+    share.labels = whole.labels.narrow(0, begin, 4);
+    share.count = 4;
+    Run part(config_for(8, 4));
+    part.steps(share, 1, 0);
+    const auto parameters = part.model->parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      if (begin == 0) {
+        sum.push_back(parameters[i].grad().clone());
+      } else {
+        sum[i] += parameters[i].grad();
+      }
+    }
+  }
+  const auto parameters = all.model->parameters();
+  for (size_t i = 0; i < sum.size(); ++i)
+    EXPECT_LT((sum[i] - parameters[i].grad()).abs().max().item<double>(), 1e-5) << i;
+}
+
+TEST(TrainingStep, RunningStatisticsMoveOnceAStepHoweverManyGroups) {
+  Run run(config_for(12, 4));
+  run.steps(labelled_batch(12), 2);
+  EXPECT_EQ(run.model->named_buffers()["bn1.num_batches_tracked"].item<int64_t>(), 2);
+}
+
+TEST(TrainingStep, Bf16FollowsFp32Closely) {
+  RunConfig low = config_for(20, 20);
+  low.precision = Precision::kBf16;
+  Run exact(config_for(20, 20)), lowered(low);
+  EXPECT_NEAR(exact.steps(labelled_batch(20), 4).loss(), lowered.steps(labelled_batch(20), 4).loss(), 0.15);
+}
+
+TEST(PixelNormalizer, IsTorchvisionsToTensorAndNormalize) {
+  torch::manual_seed(3);
+  const torch::Tensor images = torch::randint(256, {2, 5, 7, 3}, torch::kLong).to(torch::kUInt8);
+  const torch::Tensor got = PixelNormalizer(torch::kCPU)(images);
+  const torch::Tensor mean = torch::tensor({0.485, 0.456, 0.406}).view({1, 3, 1, 1});
+  const torch::Tensor deviation = torch::tensor({0.229, 0.224, 0.225}).view({1, 3, 1, 1});
+  const torch::Tensor expected = (images.permute({0, 3, 1, 2}).to(torch::kFloat) / 255 - mean) / deviation;
+  EXPECT_LT((got - expected).abs().max().item<double>(), 1e-6);
+  EXPECT_TRUE(got.is_contiguous(at::MemoryFormat::ChannelsLast));
+}
+
+}  // namespace
+}  // namespace imgtrain

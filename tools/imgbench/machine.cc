@@ -1,0 +1,65 @@
+#include "tools/imgbench/machine.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+namespace imgbench {
+namespace {
+
+std::string cpu_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    const size_t colon = line.find(": ");
+    if (colon != std::string::npos && (line.starts_with("model name") || line.starts_with("Model")))
+      return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+std::string widest_simd() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) return "AVX-512";
+  if (__builtin_cpu_supports("avx2")) return "AVX2";
+  return __builtin_cpu_supports("sse4.2") ? "SSE4.2" : "SSE2";
+#elif defined(__aarch64__)
+  return "NEON";
+#else
+  return "none known";
+#endif
+}
+
+std::string build_kind() {
+#if defined(__SANITIZE_ADDRESS__)
+  return "address sanitizer";
+#elif defined(__SANITIZE_THREAD__)
+  return "thread sanitizer";
+#elif defined(NDEBUG)
+  return "release";
+#else
+  return "debug";
+#endif
+}
+
+}  // namespace
+
+Machine this_machine() {
+  Machine machine;
+  machine.cpu = cpu_name();
+  machine.cores = std::thread::hardware_concurrency();
+  machine.simd = widest_simd();
+  machine.memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  utsname names{};
+  if (uname(&names) == 0) machine.system = std::string(names.sysname) + " " + names.release + " " + names.machine;
+#if defined(__clang__)
+  machine.compiler = std::string("clang ") + __clang_version__;
+#else
+  machine.compiler = std::string("g++ ") + __VERSION__;
+#endif
+  machine.build = build_kind();
+  return machine;
+}
+
+}  // namespace imgbench

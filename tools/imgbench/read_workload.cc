@@ -1,0 +1,118 @@
+// Blocks of shards through BlockReader, every record parsed and its checksums verified: what the disk and the format
+// allow before anything is decoded.
+#include <deque>
+
+#include "engine/data/block_plan.h"
+#include "engine/data/block_reader.h"
+#include "format/dataset.h"
+#include "format/error.h"
+#include "format/record.h"
+#include "format/shard_reader.h"
+#include "tools/imgbench/workloads.h"
+
+namespace imgbench {
+namespace {
+
+using imgpack::Dataset;
+using imgpack::Error;
+using imgpack::ErrorKind;
+using imgtrain::data::Block;
+using imgtrain::data::BlockReader;
+using imgtrain::data::BlockStatus;
+using imgtrain::data::LoadedBlock;
+
+constexpr uint64_t kBlockBytes = 4ull << 20, kAheadBytes = 64ull << 20;
+
+class ReadWorkload : public Workload {
+ public:
+  explicit ReadWorkload(const BenchSettings& settings)
+      : dataset_(Dataset::open(imgpack::posix_file_system(), settings.shards)),
+        split_(dataset_.split(settings.split)),
+        plan_(imgtrain::data::plan_blocks(split_, 1, kBlockBytes)),
+        signal_(std::make_shared<imgtrain::data::Signal>()),
+        reader_(
+            imgpack::posix_file_system(),
+            [this](uint32_t shard) { return dataset_.shard_path(split_.info.name, shard); }, reader_options(),
+            signal_) {
+    if (split_.records() == 0)
+      throw Error(ErrorKind::kInvalidInput, "split " + settings.split + " has no records", settings.shards);
+  }
+
+  std::string check() override {
+    const Work work = run();
+    if (work.items != split_.records())
+      throw Error(ErrorKind::kInternal, "read: expected " + std::to_string(split_.records()) + " records, found " +
+                                            std::to_string(work.items));
+    return "every record's checksums and index row";
+  }
+
+  Work run() override {
+    Work work;
+    struct Ahead {
+      const Block* block;
+      std::shared_ptr<LoadedBlock> loaded;
+    };
+    std::deque<Ahead> ahead;
+    size_t next = 0;
+    while (next < plan_.blocks.size() || !ahead.empty()) {
+      while (next < plan_.blocks.size() && (ahead.empty() || reader_.memory_bytes() + kBlockBytes <= kAheadBytes)) {
+        const Block& block = plan_.blocks[next++];
+        ahead.push_back({&block, reader_.request({split_.shard[block.first_record], {extent_of(block)}})});
+      }
+      const Ahead front = std::move(ahead.front());
+      ahead.pop_front();
+      for (uint64_t seen = signal_->count(); front.loaded->status() == BlockStatus::kQueued; seen = signal_->count()) {
+        if (front.loaded->status() == BlockStatus::kQueued) signal_->wait_beyond(seen);
+      }
+      if (front.loaded->status() == BlockStatus::kFailed) std::rethrow_exception(front.loaded->error());
+      const uint64_t bytes = extent_of(*front.block).bytes;
+      check_records(*front.block, front.loaded->bytes(0, bytes));
+      work.items += front.block->records;
+      work.bytes += bytes;
+    }
+    return work;
+  }
+
+  std::vector<std::filesystem::path> files() const override {
+    std::vector<std::filesystem::path> paths;
+    for (uint32_t s = 0; s < split_.info.shards.size(); ++s) paths.push_back(dataset_.shard_path(split_.info.name, s));
+    return paths;
+  }
+
+ private:
+  static imgtrain::data::BlockReaderOptions reader_options() {
+    imgtrain::data::BlockReaderOptions options;
+    options.keep_bytes = kAheadBytes;
+    return options;
+  }
+
+  imgtrain::data::BlockExtent extent_of(const Block& block) const {
+    const uint64_t last = block.first_record + block.records - 1, begin = split_.offset[block.first_record];
+    return {begin, split_.offset[last] + split_.columns.record_bytes[last] - begin, 0};
+  }
+
+  void check_records(const Block& block, std::span<const std::byte> bytes) const {
+    const auto path = dataset_.shard_path(split_.info.name, split_.shard[block.first_record]);
+    for (uint64_t r = block.first_record; r < block.first_record + block.records; ++r) {
+      const uint64_t at = split_.offset[r] - split_.offset[block.first_record];
+      const auto record =
+          imgpack::parse_record(bytes.subspan(at, split_.columns.record_bytes[r]), path, split_.offset[r]);
+      imgpack::check_against_index(record, split_.columns, r, path, split_.offset[r]);
+    }
+  }
+
+  const Dataset dataset_;
+  const imgpack::SplitView& split_;
+  const imgtrain::data::BlockPlan plan_;
+  const std::shared_ptr<imgtrain::data::Signal> signal_;
+  BlockReader reader_;
+};
+
+}  // namespace
+
+WorkloadEntry read_workload() {
+  return {"read", "Blocks of shards, checksums verified, nothing decoded", "records", Needs::kShards,
+          [](const BenchSettings& settings) { return std::make_unique<ReadWorkload>(settings); }};
+}
+
+}  // namespace imgbench

@@ -1,0 +1,27 @@
+// imgpack: a raw ImageNet download into sharded record files, and everything that is done with these files.
+#include "tools/cli/program.h"
+#include "tools/cli/stop_signals.h"
+#include "tools/imgpack/verbs.h"
+
+namespace {
+
+std::vector<std::string> build_details() {
+  return {"format version 1.0", std::string("compiler ") + __VERSION__};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  imgpack::cli::catch_stop_signals();
+  imgpack::cli::Program program;
+  program.name = "imgpack";
+  program.version = IMGPACK_VERSION;
+  program.summary = "turns a raw ImageNet download into sharded record files";
+  program.description =
+      "Shards are large files that training reads from front to back: JPEGs as they are, checksums on everything, a "
+      "compressed index, one fixed shuffled order. Build once, verify, then train with imgtrain.";
+  program.verbs = {imgpack::build_verb(), imgpack::plan_verb(), imgpack::verify_verb(),  imgpack::inspect_verb(),
+                   imgpack::ls_verb(),    imgpack::cat_verb(),  imgpack::extract_verb(), imgpack::sample_verb()};
+  program.build_details = build_details();
+  return imgpack::cli::run_program(program, argc, argv);
+}

@@ -1,0 +1,63 @@
+#include "tools/imgpack/source_step.h"
+
+#include "format/ingest/folder_source.h"
+#include "tools/cli/console.h"
+#include "tools/cli/units.h"
+
+namespace imgpack {
+namespace {
+
+std::string split_line(const ingest::SourceSplit& split, const ingest::LabeledSplit& labels) {
+  std::string line =
+      split.name + ": " + cli::format_count(split.images.size()) + " images, " + cli::format_bytes(split.bytes);
+  if (!labels.labeled) return line + ", no labels";
+  line += ", labels: ";
+  for (const ingest::LabelSourceReport& report : labels.sources) {
+    if (&report != &labels.sources.front()) line += ", ";
+    line += report.source;
+    if (report.covered < split.images.size()) line += " (" + cli::format_count(report.covered) + " of them)";
+  }
+  return labels.sources.size() > 1 ? line + ": all agree" : line;
+}
+
+std::string missing_line(const ingest::MissingImages& missing) {
+  std::string line = missing.split + ": expected " + cli::format_count(missing.expected) + " images, found " +
+                     cli::format_count(missing.found);
+  if (missing.examples.empty()) return line;
+  line += "; missing:";
+  for (const std::string& name : missing.examples) line += " " + name;
+  return missing.missing > missing.examples.size() ? line + " ..." : line;
+}
+
+}  // namespace
+
+ingest::LabeledSource look_at_source(const PackCommand& command) {
+  cli::Console& console = cli::console();
+  const auto say = [&](const std::string& line) {
+    if (!command.quiet) console.say(line);
+  };
+  auto scan = ingest::scan_folder(posix_file_system(), command.source);
+  say("source: " + scan.description + " in " + scan.root.string());
+  if (scan.ignored_files > 0) {
+    std::string line = "ignored " + cli::format_count(scan.ignored_files) + " files that are no images by their names:";
+    for (const std::string& name : scan.ignored_examples) line += " " + name;
+    say(scan.ignored_files > scan.ignored_examples.size() ? line + " ..." : line);
+  }
+  for (const std::string& folder : scan.ignored_folders)
+    say("ignored folder " + folder + ": it is no split (train, val, test)");
+  auto source = ingest::label_source(posix_file_system(), std::move(scan), command.labels);
+  say("classes: " + cli::format_count(source.classes.classes.size()) + ", " + source.classes.origin);
+  for (const std::string& note : source.classes.notes) say("note: " + note);
+  for (size_t s = 0; s < source.splits.size(); ++s) {
+    say(split_line(source.scan.splits[s], source.splits[s]));
+    for (const std::string& note : source.splits[s].notes) say("note: " + note);
+    for (const ingest::LabelSourceReport& report : source.splits[s].sources) {
+      if (report.others > 0)
+        say("note: " + report.source + " labels " + cli::format_count(report.others) + " images that are not here");
+    }
+  }
+  for (const ingest::MissingImages& missing : source.missing) console.warn(missing_line(missing));
+  return source;
+}
+
+}  // namespace imgpack

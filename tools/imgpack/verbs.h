@@ -1,0 +1,17 @@
+// The verbs of imgpack, one file each: a row of the option table and the function that runs it.
+#pragma once
+
+#include "tools/cli/option_table.h"
+
+namespace imgpack {
+
+cli::Verb build_verb();
+cli::Verb plan_verb();
+cli::Verb verify_verb();
+cli::Verb inspect_verb();
+cli::Verb ls_verb();
+cli::Verb cat_verb();
+cli::Verb extract_verb();
+cli::Verb sample_verb();
+
+}  // namespace imgpack

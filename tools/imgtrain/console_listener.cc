@@ -1,0 +1,44 @@
+#include "tools/imgtrain/console_listener.h"
+
+#include "tools/cli/stop_signals.h"
+
+namespace imgtrain {
+
+namespace cli = imgpack::cli;
+
+void ConsoleListener::say(const std::string& line) {
+  if (!quiet_) console_.say(line);
+}
+
+void ConsoleListener::warn(const std::string& line) {
+  console_.warn(line);
+}
+
+void ConsoleListener::begin_pass(const PassInfo& pass) {
+  cli::ProgressOptions options;
+  options.title = pass.title;
+  options.total = pass.images;
+  options.done_before = pass.done_before;
+  options.quiet = quiet_;
+  options.log_interval_s = pass.log_seconds;
+  progress_ = std::make_unique<cli::Progress>(console_, options);
+}
+
+void ConsoleListener::advance(uint64_t images) {
+  if (progress_ != nullptr) progress_->advance(images);
+}
+
+void ConsoleListener::note(const std::string& text) {
+  if (progress_ != nullptr) progress_->set_note(text);
+}
+
+// The line that sums the pass up comes from the run itself; the bar only goes away.
+void ConsoleListener::end_pass() {
+  progress_.reset();
+}
+
+bool ConsoleListener::stop_requested() {
+  return cli::stop_reason() != cli::StopReason::kNone;
+}
+
+}  // namespace imgtrain

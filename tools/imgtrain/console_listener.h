@@ -1,0 +1,31 @@
+// Shows a run on standard error: notes, one progress bar, and Ctrl-C or SIGTERM as a request to stop.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/train/run/run_listener.h"
+#include "tools/cli/console.h"
+#include "tools/cli/progress.h"
+
+namespace imgtrain {
+
+class ConsoleListener : public RunListener {
+ public:
+  explicit ConsoleListener(imgpack::cli::Console& console, bool quiet) : console_(console), quiet_(quiet) {}
+
+  void say(const std::string& line) override;
+  void warn(const std::string& line) override;
+  void begin_pass(const PassInfo& pass) override;
+  void advance(uint64_t images) override;
+  void note(const std::string& text) override;
+  void end_pass() override;
+  bool stop_requested() override;
+
+ private:
+  imgpack::cli::Console& console_;
+  bool quiet_;
+  std::unique_ptr<imgpack::cli::Progress> progress_;
+};
+
+}  // namespace imgtrain

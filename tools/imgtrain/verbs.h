@@ -1,0 +1,14 @@
+// The verbs of imgtrain, one file each.
+#pragma once
+
+#include "tools/cli/option_table.h"
+
+namespace imgtrain {
+
+imgpack::cli::Verb train_verb();
+imgpack::cli::Verb eval_verb();
+imgpack::cli::Verb recipes_verb();
+imgpack::cli::Verb config_verb();
+imgpack::cli::Verb schedule_verb();
+
+}  // namespace imgtrain
