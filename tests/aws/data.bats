@@ -42,8 +42,8 @@ marker() { cat "$dest/.imgpack/fetched" 2>/dev/null; }
   serve "$BATS_TEST_TMPDIR/www"
   fetch "$web/set.tar.gz" --sha256 "$BATS_TEST_TMPDIR/sums"
   assert_status 0
-  assert_output "$dest/incoming"
-  [[ $(marker) == *"archive $(stat -c %s "$BATS_TEST_TMPDIR/www/set.tar.gz") $(cut -d' ' -f1 "$BATS_TEST_TMPDIR/sums") set.tar.gz"* ]]
+  assert_output "$dest/incoming/set.tar.gz"
+  [[ $(marker) == *"archive $(stat -c %s "$BATS_TEST_TMPDIR/www/set.tar.gz") $(cut -d' ' -f1 "$BATS_TEST_TMPDIR/sums") $dest/incoming/set.tar.gz"* ]]
   kill "$web_pid"
   fetch "$web/set.tar.gz" --sha256 "$BATS_TEST_TMPDIR/sums"
   assert_status 0
@@ -269,6 +269,9 @@ prep() { script prep-data --dest "$dest" --source "$BATS_TEST_TMPDIR/raw" "$@"; 
   aws s3 cp --only-show-errors "$BATS_TEST_TMPDIR/set.tar.gz" s3://images/raw/set.tar.gz
   fetch s3://images/raw/
   echo mine >"$dest/incoming/notes.txt"
+  # A line that names a file elsewhere must not be followed.
+  cp "$BATS_TEST_TMPDIR/set.tar.gz" "$BATS_TEST_TMPDIR/elsewhere.tar.gz"
+  echo "archive 1 x $BATS_TEST_TMPDIR/elsewhere.tar.gz" >>"$dest/.imgpack/fetched"
   FAKE_VERIFY_STATUS=4 script prep-data --dest "$dest"
   assert_status 3
   assert_file_exist "$dest/incoming/set.tar.gz"
@@ -279,6 +282,7 @@ prep() { script prep-data --dest "$dest" --source "$BATS_TEST_TMPDIR/raw" "$@"; 
   assert_status 0
   assert_file_not_exist "$dest/incoming/set.tar.gz"
   assert_file_exist "$dest/incoming/notes.txt"
+  assert_file_exist "$BATS_TEST_TMPDIR/elsewhere.tar.gz"
 }
 
 @test "a pack that was changed after it was verified is not vouched for" {

@@ -214,6 +214,17 @@ template() { aws ec2 describe-launch-template-versions --launch-template-name im
   grep -q resumed "$run_folder/train.log"
 }
 
+@test "a notice that imgtrain does not see by itself reaches it as SIGTERM" {
+  (
+    wait_until test -f "$run_folder/checkpoints/latest"
+    give_notice
+  ) 3>&- &
+  FAKE_STEPS=1000 FAKE_STEP_SECONDS=0.1 train
+  assert_status 75
+  assert_said 'terminate at 2030-01-01'
+  has_object latest
+}
+
 @test "SIGTERM from the system ends imgtrain with a checkpoint that is stored, and 75" {
   FAKE_STEPS=1000 FAKE_STEP_SECONDS=0.1 exec_train_run --folder "$run_folder" -- imgtrain --out "$run_folder" >/dev/null 2>"$BATS_TEST_TMPDIR/err" 3>&- &
   service=$!

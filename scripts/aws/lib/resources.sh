@@ -64,7 +64,7 @@ read_volume() {
 
 # read_fields LINE NAME…: the tab-separated fields of one line into variables; None becomes empty.
 read_fields() {
-  local _values _index=0 _target # names that no caller has: what it asks for must not land in here
+  local _values _index=0 _target                      # names that no caller has: what it asks for must not land in here
   mapfile -t -d $'\t' _values < <(printf '%s\t' "$1") # not `read`: it would run empty fields together
   shift
   for _target in "$@"; do
