@@ -99,7 +99,7 @@ aws_read ec2 describe-placement-groups --filters "Name=tag:$tag_name,Values=$opt
 read -r -a placements <<<"$(text_or_empty "$aws_out")"
 for id in "${placements[@]}"; do item "placement group $id" 0; done
 if [ -n "$opt_bucket" ]; then
-  aws_read s3 ls --recursive --summarize "s3://$opt_bucket/$opt_name/"
+  allow nothing NoSuchBucket -- aws_read s3 ls --recursive --summarize "s3://$opt_bucket/$opt_name/" || aws_out=
   bytes=$(sed -n 's/^ *Total Size: \([0-9]*\)$/\1/p' <<<"$aws_out")
   item "s3://$opt_bucket/$opt_name/, $((${bytes:-0} >> 20)) MiB (kept: aws s3 rm --recursive removes it)" 0
 fi

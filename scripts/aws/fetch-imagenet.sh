@@ -26,7 +26,7 @@ check_source "$opt_source"
 
 readonly kaggle_competition=imagenet-object-localization-challenge kaggle_gib=170
 books=$opt_dest/.imgpack incoming=$opt_dest/incoming
-marker=$books/fetched # lines: source ADDRESS · path FOLDER · archive SIZE SHA256 NAME
+marker=$books/fetched # lines: source ADDRESS · path WHAT-IMGPACK-READS · archive SIZE SHA256 PATH
 
 finish() {
   [ -z "$opt_volume" ] || set_tags "$opt_volume" "$tag_state=downloaded"
@@ -37,10 +37,9 @@ finish() {
 # The marker counts as long as every archive that it names still has its size.
 already_fetched() {
   [ -f "$marker" ] && [ "$(sed -n 's/^source //p' "$marker")" = "$opt_source" ] || return 1
-  local path kind size sum name
-  path=$(sed -n 's/^path //p' "$marker")
-  while read -r kind size sum name; do
-    [ "$kind" != archive ] || [ "$(stat -c %s "$path/$name" 2>/dev/null)" = "$size" ] || return 1
+  local kind size sum file
+  while read -r kind size sum file; do
+    [ "$kind" != archive ] || [ "$(stat -c %s "$file" 2>/dev/null)" = "$size" ] || return 1
   done <"$marker"
 }
 if already_fetched; then
@@ -126,7 +125,7 @@ fetch_address() {
 
 fetch_s3() {
   local total
-  aws_read s3 ls --recursive --summarize "$1"
+  allow nothing NoSuchBucket -- aws_read s3 ls --recursive --summarize "$1" || die "$exit_state" "there is nothing under $1"
   total=$(sed -n 's/^ *Total Size: \([0-9]*\)$/\1/p' <<<"$aws_out")
   [ "${total:-0}" != 0 ] || die "$exit_state" "there is nothing under $1"
   need_free "$total"
@@ -207,16 +206,16 @@ test_archive() {
   fi
 }
 
-# Where the torrent or the archive made one folder of its own, that one is the source.
+# Where there is one thing, an archive or the folder that a torrent made, that one is what imgpack reads.
 path=$incoming
 entries=$(find "$incoming" -mindepth 1 -maxdepth 1 | head -n 2)
-if [ -d "$entries" ] && [ "$incoming" != "$opt_source" ]; then path=$entries; fi
+if [ -e "$entries" ] && [ "$incoming" != "$opt_source" ]; then path=$entries; fi
 {
   printf 'source %s\npath %s\n' "$opt_source" "$path"
   while IFS= read -r -d '' archive; do
     test_archive "$archive"
-    printf 'archive %s %s %s\n' "$(stat -c %s "$archive")" "$archive_sum" "${archive#"$path/"}"
-  done < <(find "$path" -maxdepth 2 -type f \( -name '*.tar' -o -name '*.tar.gz' -o -name '*.tgz' -o -name '*.zip' \) -print0 | sort -z)
+    printf 'archive %s %s %s\n' "$(stat -c %s "$archive")" "$archive_sum" "$archive"
+  done < <(find "$incoming" -maxdepth 3 -type f \( -name '*.tar' -o -name '*.tar.gz' -o -name '*.tgz' -o -name '*.zip' \) -print0 | sort -z)
 } >"$marker.new"
 sync "$marker.new"
 mv "$marker.new" "$marker"

@@ -33,7 +33,7 @@ fi
 
 # Steps are marked by the hash of their input, so that another source starts anew.
 if [ -z "$opt_source" ]; then
-  input=$(grep -v '^path ' "$fetched" | sha256sum)
+  input=$(sha256sum <"$fetched")
 elif [ -d "$source_path" ]; then
   input=$(find "$source_path" -type f -printf '%P %s\n' | LC_ALL=C sort | sha256sum)
 else
@@ -95,11 +95,11 @@ fi
 tag_volume "$tag_state=verified" "$tag_pack=$pack_id"
 
 # Only archives that fetch-imagenet.sh fetched to this very volume, listed by name in its marker.
-if [ "$opt_keep_archives" = 0 ] && [ -z "$opt_source" ] && [[ $source_path == "$opt_dest/incoming"* ]]; then
-  while read -r kind _ _ name; do
-    [ "$kind" = archive ] && [ -e "$source_path/$name" ] || continue
-    say "removing $name: it is packed and verified (--keep-archives keeps it)"
-    change rm -f -- "$source_path/$name"
+if [ "$opt_keep_archives" = 0 ] && [ -z "$opt_source" ]; then
+  while read -r kind _ _ archive; do
+    [ "$kind" = archive ] && [[ $archive == "$opt_dest/incoming/"* ]] && [ -e "$archive" ] || continue
+    say "removing $archive: it is packed and verified (--keep-archives keeps it)"
+    change rm -f -- "$archive"
   done <"$fetched"
 fi
 say "pack $pack_id is in $pack"

@@ -110,7 +110,13 @@ if ((nodes > 1)); then
   say "one of $nodes machines; the head is $head at $head_address"
 fi
 training+=(--shards "$shards" --recipe "$conf_recipe" --out "$run_folder")
-if ((nodes == 1 && gpu_count > 1)); then training+=(--gpus all); fi
+if ((nodes == 1 && gpu_count > 1)); then
+  if imgtrain train --help | grep -q -e '--gpus'; then
+    training+=(--gpus all)
+  else
+    warn "this imgtrain has no option --gpus: it trains on one of $gpu_count GPUs"
+  fi
+fi
 read -r -a extra <<<"$conf_arguments"
 command+=(-- "${training[@]}" "${extra[@]}")
 

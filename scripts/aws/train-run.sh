@@ -2,11 +2,12 @@
 # On the training machine, under imgtrain.service: lease, stored checkpoints, imgtrain, stored checkpoints, lease.
 #
 #   take the lease -> bring the run folder -> imgtrain … -> store the run folder -> give the lease back
-#                                              |  every minute: renew the lease, look for a request to stop
+#                                              |  every 5 s:     look for an interruption notice
+#                                              |  every minute:  renew the lease, look for a request to stop
 #                                              |  every --sync:  store the run folder, in the background
 #
-# imgtrain watches for interruption notices by itself, saves and exits 75. What ends here with 75 is tried again, on
-# this machine or on the next. When the run is done, asked to stop, out of time, or failing again and again, no machine
+# On a notice imgtrain gets SIGTERM, saves and exits 75 (it may have seen the notice itself: the same then happens a
+# little earlier). What ends here with 75 is tried again, on this machine or on the next. When the run is done, asked to stop, out of time, or failing again and again, no machine
 # is needed any more, and the Auto Scaling group is told so.
 . "$(dirname "$0")/lib.sh"
 . "$aws_scripts/lib/programs.sh"
@@ -134,6 +135,7 @@ last_renewal=$EPOCHSECONDS
 while alive && [ -z "$ended_by" ]; do
   nap "${IMGPACK_POLL_SECONDS:-5}"
   if [ -n "$opt_until" ] && ((EPOCHSECONDS >= opt_until)); then ended_by=deadline; fi
+  if interruption_notice; then ended_by=notice; fi
   [ "$opt_follower" = 0 ] || continue
   if [ -z "$ended_by" ] && ((EPOCHSECONDS - renewed >= heartbeat_s)); then heartbeat; fi
   if [ "$hinted" = 0 ] && rebalance_recommended; then
@@ -147,6 +149,7 @@ case $ended_by in
 stop) say "asked to stop: ending imgtrain with a checkpoint" ;;
 deadline) say "the time that was allowed is up: ending imgtrain with a checkpoint" ;;
 lease) warn "the lease of this run is lost: ending imgtrain, storing nothing" ;;
+notice) say "EC2 is going to $notice: ending imgtrain with a checkpoint" ;;
 signal) say "SIGTERM: ending imgtrain with a checkpoint" ;;
 esac
 if [ -n "$ended_by" ]; then

@@ -96,6 +96,9 @@ aws_attempt() {
   elif [[ $aws_error == *'onnect to the endpoint'* || $aws_error == *'onnection was closed'* ||
     $aws_error == *'imeout on endpoint'* || $aws_error == *'Unable to parse response'* ]]; then
     aws_code=connection
+  elif [ "$status" = 1 ] && [ -z "$aws_error" ]; then
+    aws_code=nothing # `aws s3 ls` of what is not there
+    aws_error='there is nothing'
   else
     aws_code=unknown
     [ -n "$aws_error" ] || aws_error="exit status $status"

@@ -4,7 +4,7 @@
 # its id without the dash. And no volume is formatted unless it is proved to be blank.
 
 readonly fstab=${FSTAB:-/etc/fstab}
-readonly probe_window_bytes=1048576 probe_windows=65
+readonly probe_window_bytes=1048576 probe_windows=65 whole_probe_bytes=1073741824
 
 # find_device VOLUME-ID -> device; returns 1 while there is none; dies where there are two
 find_device() {
@@ -30,22 +30,25 @@ device_holds() {
   esac
 }
 
-# device_is_zero DEVICE: 65 windows of 1 MiB, spread evenly from the first to the last byte, hold nothing but zeros.
-# Random data, a wiped superblock or data deep in the disk are invisible to blkid; here they are not. A window that
-# cannot be read proves nothing: dies.
+# device_is_zero DEVICE: nothing but zeros, in all of a small device, and in 65 windows of 1 MiB, spread evenly from the
+# first byte to the last, of a large one. Random data, a wiped superblock or data deep in the disk are invisible to
+# blkid; here they are not. What cannot be read proves nothing: dies.
 device_is_zero() {
-  local bytes stride window offset sample
-  make_temp_folder
-  sample=$temp_folder/window
+  local bytes window offset=0 length stride=0 windows=1 status
   bytes=$(blockdev --getsize64 "$1") || die "$exit_failed" "$1: its size cannot be read"
-  stride=$(((bytes - probe_window_bytes) / (probe_windows - 1)))
-  ((stride > 0)) || stride=0
-  for ((window = 0; window < probe_windows; window++)); do
-    offset=$((window * stride))
-    dd if="$1" of="$sample" bs=1M iflag=skip_bytes,fullblock skip="$offset" count=1 status=none &&
-      [ "$(stat -c %s "$sample")" = "$((bytes - offset < probe_window_bytes ? bytes - offset : probe_window_bytes))" ] ||
-      die "$exit_failed" "$1: cannot read the MiB at byte $offset"
-    [ "$(tr -d '\0' <"$sample" | wc -c)" = 0 ] || return 1
+  length=$bytes
+  if ((bytes > whole_probe_bytes)); then
+    length=$probe_window_bytes windows=$probe_windows
+    stride=$(((bytes - length) / (windows - 1)))
+  fi
+  for ((window = 0; window < windows; window++)); do
+    offset=$((window * stride)) status=0
+    cmp -s -i "$offset:0" -n "$length" "$1" /dev/zero || status=$?
+    case $status in
+    0) ;;
+    1) return 1 ;;
+    *) die "$exit_failed" "$1: $length bytes from byte $offset on cannot be read" ;;
+    esac
   done
 }
 

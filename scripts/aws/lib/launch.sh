@@ -36,9 +36,8 @@ launch_machine() {
   fi
   for ((epoch = 0; epoch < 20; epoch++)); do
     client_token "launch-$role" "$epoch" "$content" "${arguments[@]}"
-    # shellcheck disable=SC2086  # a list of words
-    allow $capacity_codes -- aws_change ec2 run-instances --client-token "$token" "${arguments[@]}" "${user_data[@]}" \
-      --query 'Instances[0].InstanceId' --output text || return 1
+    request_machines --client-token "$token" "${arguments[@]}" "${user_data[@]}" --query 'Instances[0].InstanceId' --output text
+    [ "$granted" = 1 ] || return 1
     instance_id=${aws_out:-planned-instance}
     if is_dry_run; then return 0; fi
     # A token answers with the machine that it made before, even if that one is gone since.
@@ -50,6 +49,28 @@ launch_machine() {
     fi
   done
   die "$exit_state" "run-instances answers with machines that do not exist any more" "wait: EC2 forgets tokens after a while"
+}
+
+# request_machines ARGUMENT… -> granted, and the answer in aws_out, or the reason in aws_code. A role that was made a
+# moment ago may not be known everywhere yet: that is waited for.
+request_machines() {
+  local tries
+  granted=1
+  for ((tries = 0; ; tries++)); do
+    # shellcheck disable=SC2086  # a list of words
+    if allow $capacity_codes NoSuchEntity InvalidParameterValue -- aws_change ec2 run-instances "$@"; then return 0; fi
+    case $aws_code in
+    NoSuchEntity | InvalidParameterValue)
+      [[ $aws_error == *[Ii]nstance\ [Pp]rofile* ]] || die "$exit_api" "aws ec2 run-instances: $aws_code: $aws_error"
+      ((tries < 6)) || die "$exit_state" "the instance profile $opt_instance_profile does not exist: $aws_error" "scripts/aws/account-setup.sh makes it"
+      pause 5
+      ;;
+    *)
+      granted=0
+      return 0
+      ;;
+    esac
+  done
 }
 
 instance_appears() {

@@ -64,12 +64,12 @@ read_volume() {
 
 # read_fields LINE NAME…: the tab-separated fields of one line into variables; None becomes empty.
 read_fields() {
-  local values index=0 name
-  mapfile -t -d $'\t' values < <(printf '%s\t' "$1") # not `read`: it would run empty fields together
+  local _values _index=0 _target                      # names that no caller has: what it asks for must not land in here
+  mapfile -t -d $'\t' _values < <(printf '%s\t' "$1") # not `read`: it would run empty fields together
   shift
-  for name in "$@"; do
-    printf -v "$name" '%s' "$(text_or_empty "${values[index]:-None}")"
-    index=$((index + 1))
+  for _target in "$@"; do
+    printf -v "$_target" '%s' "$(text_or_empty "${_values[_index]:-None}")"
+    _index=$((_index + 1))
   done
 }
 

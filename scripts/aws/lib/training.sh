@@ -193,9 +193,8 @@ launch_from_template() {
   fi
   for ((epoch = 0; epoch < 20; epoch++)); do
     client_token launch-train "$epoch" "${arguments[@]}"
-    # shellcheck disable=SC2086  # a list of words
-    allow $capacity_codes -- aws_change ec2 run-instances --client-token "$token" "${arguments[@]}" \
-      --query "Instances[].InstanceId | join(',', @)" --output text || return 1
+    request_machines --client-token "$token" "${arguments[@]}" --query "Instances[].InstanceId | join(',', @)" --output text
+    [ "$granted" = 1 ] || return 1
     instance_id=${aws_out:-planned-instance}
     if is_dry_run; then return 0; fi
     instance_appears "${instance_id%%,*}" || continue

@@ -1,0 +1,165 @@
+#!/usr/bin/env bats
+# The watcher of interruption notices, for everything that runs on a spot machine beside imgtrain.
+bats_require_minimum_version 1.5.0
+
+setup() {
+  load support/helper
+  [ -x "$test_python" ] || skip "the AWS test tools are not installed: scripts/setup --tests"
+  quick
+  start_metadata
+  use_stand_ins imgtrain imgpack
+  export FAKE_LOG=$BATS_TEST_TMPDIR/log
+  run_folder=$BATS_TEST_TMPDIR/run
+}
+teardown() { stop_metadata; }
+
+watch() { script spot-watch --poll 1s "$@"; }
+
+# scenario 46
+@test "a notice ends the command with a checkpoint and 75; going on later gives what an uninterrupted run gives" {
+  FAKE_STEPS=40 imgtrain --out "$BATS_TEST_TMPDIR/straight"
+  (
+    wait_until test -f "$run_folder/checkpoints/latest"
+    give_notice
+  ) 3>&- &
+  FAKE_STEPS=40 FAKE_STEP_SECONDS=0.1 watch -- imgtrain --out "$run_folder"
+  assert_status 75
+  assert_said 'terminate at 2030-01-01'
+  assert_file_not_exist "$run_folder/final"
+  rm "$metadata/meta-data/spot/instance-action"
+  FAKE_STEPS=40 watch -- imgtrain --out "$run_folder"
+  assert_status 0
+  cmp "$run_folder/final" "$BATS_TEST_TMPDIR/straight/final"
+  [ "$(grep -c resumed "$run_folder/train.log")" = 1 ]
+}
+
+# scenario 47
+@test "without a notice the command's own exit code is kept" {
+  watch -- sh -c 'exit 0'
+  assert_status 0
+  watch -- sh -c 'exit 3'
+  assert_status 3
+  watch -- sh -c 'echo out; echo err >&2; exit 41'
+  assert_status 41
+  assert_output out
+}
+
+# scenario 48
+@test "a metadata service that is down, refuses, is slow or talks nonsense does not stop the work, and says so once" {
+  printf 'this is not JSON' >"$metadata/meta-data/spot/instance-action"
+  FAKE_STEPS=30 watch -- imgtrain --out "$run_folder"
+  assert_status 0
+  assert_said 'gives no answer'
+  [ "$(grep -c 'gives no answer' <<<"$stderr")" = 1 ]
+  rm "$metadata/meta-data/spot/instance-action"
+  local trouble
+  for trouble in _no_token _deny _slow; do
+    touch "$metadata/$trouble"
+    FAKE_STEPS=30 FAKE_STEP_SECONDS=0.03 watch -- imgtrain --out "$BATS_TEST_TMPDIR/run$trouble"
+    assert_status 0
+    assert_file_exist "$BATS_TEST_TMPDIR/run$trouble/final"
+    rm "$metadata/$trouble"
+  done
+  stop_metadata
+  FAKE_STEPS=30 watch -- imgtrain --out "$BATS_TEST_TMPDIR/run-down"
+  assert_status 0
+}
+
+@test "tokens are renewed before they run out, and asked for again when one is refused" {
+  IMGPACK_METADATA_TTL=1 FAKE_STEPS=60 FAKE_STEP_SECONDS=0.05 watch -- imgtrain --out "$run_folder"
+  assert_status 0
+  (($(grep -c '^PUT /latest/api/token 200' "$metadata/_log") >= 2))
+  run ! grep -q ' 401$' "$metadata/_log"
+}
+
+@test "every question carries a token: the first version of the service is never used" {
+  FAKE_STEPS=10 watch -- imgtrain --out "$run_folder"
+  [ "$(head -n 1 "$metadata/_log")" = 'PUT /latest/api/token 200' ]
+  run ! grep -q ' 401$' "$metadata/_log"
+}
+
+# scenario 49
+@test "a command that ignores SIGTERM is killed after --grace, with all its children" {
+  give_notice
+  before=$SECONDS
+  watch --grace 1s -- sh -c 'trap "" TERM; sleep 300 & echo $! >'"$BATS_TEST_TMPDIR"'/grandchild; wait; wait'
+  assert_status 75
+  assert_said SIGKILL
+  ((SECONDS - before < 30))
+  run ! runs "$(<"$BATS_TEST_TMPDIR/grandchild")"
+}
+
+@test "SIGTERM to the watcher reaches the command, and the exit code is 75" {
+  FAKE_STEPS=1000 FAKE_STEP_SECONDS=0.1 "$scripts/spot-watch.sh" -- imgtrain --out "$run_folder" 3>&- &
+  watcher=$!
+  wait_until test -f "$run_folder/checkpoints/latest"
+  kill -TERM "$watcher"
+  status=0
+  wait "$watcher" || status=$?
+  [ "$status" = 75 ]
+  (($(cut -d' ' -f1 "$run_folder/checkpoints/$(<"$run_folder/checkpoints/latest")") >= 5))
+}
+
+@test "a command that is done when the notice comes is done" {
+  give_notice
+  watch -- true
+  assert_status 0
+}
+
+# scenario 50, for what is watched here: imgtrain's own reaction is its own test
+@test "a rebalance recommendation alone ends nothing" {
+  mkdir -p "$metadata/meta-data/events/recommendations"
+  echo '{"noticeTime": "2030-01-01T00:00:00Z"}' >"$metadata/meta-data/events/recommendations/rebalance"
+  FAKE_STEPS=20 watch -- imgtrain --out "$run_folder"
+  assert_status 0
+}
+
+# scenario 55
+@test "a notice while warming exits 75, and the volume does not count as warm" {
+  mkdir "$BATS_TEST_TMPDIR/pack"
+  echo images >"$BATS_TEST_TMPDIR/raw"
+  imgpack build "$BATS_TEST_TMPDIR/raw" "$BATS_TEST_TMPDIR/pack"
+  before=$(find "$BATS_TEST_TMPDIR/pack" -type f -exec sha256sum {} + | sort)
+  volume=vol-0123456789abcdef0
+  (
+    wait_until grep -q verify "$FAKE_LOG"
+    give_notice
+  ) 3>&- &
+  FAKE_VERIFY_SECONDS=60 watch --grace 5s -- "$scripts/volume-warm.sh" --volume "$volume" --files "$BATS_TEST_TMPDIR/pack"
+  assert_status 75
+  assert_file_not_exist "$IMGPACK_STATE/warm-$volume"
+  [ "$(find "$BATS_TEST_TMPDIR/pack" -type f -exec sha256sum {} + | sort)" = "$before" ]
+  rm "$metadata/meta-data/spot/instance-action"
+  watch -- "$scripts/volume-warm.sh" --volume "$volume" --files "$BATS_TEST_TMPDIR/pack" --rate 200
+  assert_status 0
+  assert_file_exist "$IMGPACK_STATE/warm-$volume"
+  grep -q -e '--warm --rate 200' "$FAKE_LOG"
+  # Once in the life of a volume.
+  before=$(wc -l <"$FAKE_LOG")
+  script volume-warm --volume "$volume" --files "$BATS_TEST_TMPDIR/pack"
+  assert_status 0
+  [ "$(wc -l <"$FAKE_LOG")" = "$before" ]
+}
+
+@test "damage that is found while warming is no refusal but a wrong state, and the volume is not warm" {
+  mkdir "$BATS_TEST_TMPDIR/pack"
+  echo images >"$BATS_TEST_TMPDIR/raw"
+  imgpack build "$BATS_TEST_TMPDIR/raw" "$BATS_TEST_TMPDIR/pack"
+  echo damage >>"$BATS_TEST_TMPDIR/pack/train-00000.ipk"
+  script volume-warm --volume vol-0123456789abcdef0 --files "$BATS_TEST_TMPDIR/pack"
+  assert_status 3
+  assert_file_not_exist "$IMGPACK_STATE/warm-vol-0123456789abcdef0"
+}
+
+@test "a whole device is warmed read-only" {
+  need_loop_devices
+  command -v fio >/dev/null || skip "needs fio: scripts/setup --tests"
+  make_disk 32
+  head -c 1000000 /dev/urandom | dd of="$disk" conv=notrunc status=none
+  before=$(sha256sum <"$disk")
+  show_devices "$disk" vol-0123456789abcdef0
+  script volume-warm --volume vol-0123456789abcdef0 --device
+  release_disks
+  assert_status 0
+  [ "$(sha256sum <"$image")" = "$before" ]
+}

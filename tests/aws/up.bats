@@ -1,0 +1,121 @@
+#!/usr/bin/env bats
+# up.sh: everything from one file, resumable at every stage. The machines are played by their own boot scripts.
+bats_require_minimum_version 1.5.0
+
+setup_file() { load support/helper && start_aws; }
+teardown_file() { load support/helper && stop_aws; }
+setup() {
+  load support/helper && use_aws
+  use_stand_ins imgpack imgtrain shutdown systemctl nvidia-smi
+  export FAKE_LOG=$BATS_TEST_TMPDIR/log FSTAB=$BATS_TEST_TMPDIR/fstab
+  : >"$FAKE_LOG"
+  pack=0123456789abcdef0123456789abcdef
+  make_package "$BATS_TEST_TMPDIR/p.tar.gz"
+  world '[{"op": "image"}, {"op": "parameter", "name": "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id", "value": "@0"},
+    {"op": "parameter", "name": "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id", "value": "@0"}]'
+  printf '%s\n' 'name = n' 'region = us-east-1' 'bucket = bucket' 'package = p.tar.gz' 'source = kaggle' 'run = r' 'prep_size = 10' 'train_size = 10' >"$BATS_TEST_TMPDIR/n.conf"
+  cd "$BATS_TEST_TMPDIR"
+}
+up() { script up --config n.conf "$@"; }
+
+@test "the plan and its price come first, and nothing is made without consent" {
+  up
+  assert_status 4
+  assert_said 'Plan for n'
+  assert_said 'c6i.4xlarge'
+  assert_said 'g5.12xlarge, spot at 2.14'
+  [ -z "$(changing_calls)" ]
+  up --plan
+  assert_status 0
+  [ -z "$(changing_calls)" ]
+  up --yes --dry-run
+  assert_status 0
+  [ -z "$(changing_calls)" ]
+}
+
+@test "each stage is done once, wherever the command was ended, and the result is here in the end" {
+  up --yes --only account
+  assert_status 0
+  [ "$(aws s3api get-public-access-block --bucket bucket --query 'PublicAccessBlockConfiguration.BlockPublicAcls')" = true ]
+  # Ended while the machine prepares.
+  up --yes --only prep --timeout 12s
+  assert_status 6
+  assert_calls RunInstances 1
+  volume=$(ec2 describe-volumes --filters Name=tag:imgpack:role,Values=data --query 'Volumes[0].VolumeId')
+  # The machine failed in a step: told, with the way to go on.
+  world "[{\"op\": \"tag\", \"id\": \"$volume\", \"tags\": {\"imgpack:error\": \"fetch failed with exit status 3\"}}]"
+  up --yes --only prep
+  assert_status 1
+  assert_said 'fetch failed'
+  # It went on, and is done.
+  aws ec2 delete-tags --resources "$volume" --tags Key=imgpack:error
+  world "[{\"op\": \"tag\", \"id\": \"$volume\", \"tags\": {\"imgpack:state\": \"verified\", \"imgpack:pack\": \"$pack\"}}]"
+  up --yes --only prep
+  assert_status 0
+  snapshot=$output
+  assert_calls RunInstances 1
+  assert_calls DeleteVolume 1
+  # Training: ended while it trains, then done.
+  up --yes --timeout 12s
+  assert_status 6
+  assert_calls CreateAutoScalingGroup 1
+  assert_calls CreateSnapshot 1
+  FAKE_STEPS=10 start_metadata
+  be_instance i-0aaaaaaaaaaaaaaaa
+  FAKE_STEPS=10 "$scripts/train-run.sh" --name n --bucket bucket --run r --group imgpack-n-train --folder "$BATS_TEST_TMPDIR/there/r" -- imgtrain --out "$BATS_TEST_TMPDIR/there/r" 2>"$BATS_TEST_TMPDIR/err"
+  stop_metadata
+  up --yes
+  assert_status 0
+  assert_output runs/r
+  cmp runs/r/final there/r/final
+  assert_said 'so far'
+  # Again: nothing left to do but to have the result.
+  forget
+  up --yes --only train
+  assert_status 0
+  assert_calls CreateAutoScalingGroup 0
+  assert_calls RunInstances 0
+}
+
+@test "a run that failed is told with the place of its log" {
+  world "[{\"op\": \"volume\", \"size\": 10}, {\"op\": \"snapshot\", \"volume\": \"@0\", \"tags\": {\"imgpack:name\": \"n\", \"imgpack:role\": \"data\", \"imgpack:pack\": \"$pack\", \"imgpack:verified\": \"$pack\"}}]"
+  up --yes --only account
+  (
+    wait_until aws autoscaling describe-auto-scaling-groups --query 'AutoScalingGroups[0].AutoScalingGroupName' --output text
+    sleep 3
+    echo 'imgtrain ended with exit status 2, 3 times' | aws s3 cp --quiet - s3://bucket/n/runs/r/failed
+  ) 3>&- &
+  up --yes --timeout 60s
+  [ "$status" = 1 ] || [ "$status" = 6 ]
+  up --yes --timeout 5s # cleared by the launch, which tries again
+  assert_status 6
+}
+
+@test "a preparation machine does everything by itself, says so by tags, and powers off; a failed step is told and tried again" {
+  need_loop_devices
+  start_metadata
+  make_disk 64
+  world '[{"op": "instance", "zone": "us-east-1a", "tags": {"imgpack:name": "n", "imgpack:role": "prep"}}, {"op": "volume", "instance": "@0", "tags": {"imgpack:name": "n", "imgpack:role": "data", "imgpack:state": "blank"}}]'
+  machine=${id[0]} volume=${id[1]}
+  be_instance "$machine" c6i.4xlarge
+  show_devices "$disk" "$volume"
+  mkdir raw
+  head -c 100000 /dev/urandom >raw/a.JPEG
+  printf '%s\n' name=n region=us-east-1 "source=$BATS_TEST_TMPDIR/raw" "mount=$BATS_TEST_TMPDIR/data" >boot.conf
+  FAKE_VERIFY_STATUS=4 script prep-boot --config boot.conf
+  stop_metadata
+  assert_status 3
+  [ "$(tag_of "$volume" imgpack:error)" = 'pack failed with exit status 3' ]
+  grep -q '^shutdown' "$FAKE_LOG"
+  run ! mountpoint -q data
+  start_metadata
+  be_instance "$machine" c6i.4xlarge
+  script prep-boot --config boot.conf
+  stop_metadata
+  assert_status 0
+  [ "$(tag_of "$volume" imgpack:state)" = verified ]
+  [ "$(tag_of "$volume" imgpack:error)" = None ]
+  [ "$(grep -c '^imgpack build' "$FAKE_LOG")" = 1 ]
+  run ! mountpoint -q data
+  release_disks
+}
