@@ -13,12 +13,13 @@ setup_file() {
 
 setup() { out=$BATS_TEST_TMPDIR/run; }
 
-# 2 epochs of 15 steps, a checkpoint every 2 of them. In a subshell of its own, which the program takes the place of:
-# a signal to a `train … &` reaches the program itself.
-train() (
+# 2 epochs of 15 steps, a checkpoint every 2 of them. In the background the program takes the shell's place, so that a
+# signal reaches the program itself.
+exec_train() {
   exec imgtrain --shards "$SHARDS" --recipe smoke --out "$1" --threads 1 --input-threads "${INPUT_THREADS-1}" --batch 8 \
     --bn-group 8 --train-size 32 --eval-size 32 --eval-resize 36 --duration 2ep --checkpoint-every 2ba -q
-)
+}
+train() { (exec_train "$@"); }
 
 fact() { jq -r ".$2" "$1/result.json"; }
 
@@ -36,7 +37,7 @@ equals_the_straight_run() {
 # stop_with SIGNAL STEP: starts the run and sends SIGNAL once a checkpoint of STEP or later is there. Prints the status.
 stop_with() {
   local status=0 newest
-  train "$out" >/dev/null 2>"$BATS_TEST_TMPDIR/stderr" &
+  exec_train "$out" >/dev/null 2>"$BATS_TEST_TMPDIR/stderr" &
   local pid=$!
   for _ in $(seq 3000); do
     newest=$(cat "$out/checkpoints/latest" 2>/dev/null | tr -dc 0-9 || true)
@@ -96,7 +97,7 @@ stop_with() {
 }
 
 @test "killed before the first checkpoint: it starts again" {
-  train "$out" >/dev/null 2>&1 &
+  exec_train "$out" >/dev/null 2>&1 &
   pid=$!
   for _ in $(seq 1000); do
     [ ! -e "$out/run.json" ] || break
@@ -115,7 +116,7 @@ stop_with() {
 }
 
 @test "two programs in one run folder: the second is refused" {
-  train "$out" >/dev/null 2>&1 &
+  exec_train "$out" >/dev/null 2>&1 &
   pid=$!
   for _ in $(seq 1000); do
     [ ! -e "$out/run.json" ] || break
