@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "format/diff.h"
+#include "tools/cli/arguments.h"
 #include "tools/cli/run_tool.h"
 #include "tools/cli/stop_signals.h"
 #include "tools/cli/units.h"
