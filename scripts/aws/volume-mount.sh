@@ -23,7 +23,10 @@ need lsblk blkid findmnt mountpoint awk
 point=${opt_mount%/}
 
 device_is_there() { find_device "$opt_volume"; }
-if [ "$time_limit_s" = 0 ] || ! device_is_there; then
+if ! device_is_there; then
+  # What is attached nowhere will not appear, however long one waits.
+  read_volume "$opt_volume" || die "$exit_state" "EC2 knows no volume $opt_volume"
+  [ -n "$volume_instance" ] || die "$exit_state" "volume $opt_volume is attached to no machine" "scripts/aws/volume-attach.sh --volume $opt_volume --instance i-…"
   say "waiting for the device of $opt_volume"
   wait_for "a device with the serial number of $opt_volume" 2 device_is_there
 fi

@@ -5,7 +5,6 @@ bats_require_minimum_version 1.5.0
 setup() { load support/helper; }
 all_files() { find "$scripts" -name '*.sh' | sort; }
 
-# scenario 59
 @test "shellcheck finds nothing" {
   command -v shellcheck >/dev/null || skip "needs shellcheck"
   mapfile -t files < <(all_files)
@@ -52,7 +51,6 @@ all_files() { find "$scripts" -name '*.sh' | sort; }
   ((grace < stop && stop < 120))
 }
 
-# scenario 60
 @test "user data is a valid script and stays under EC2's limit with the longest values there can be" {
   long=$(printf 'x%.0s' {1..400})
   for role in prep train; do
@@ -145,4 +143,14 @@ all_files() { find "$scripts" -name '*.sh' | sort; }
   for key in $(sed -n "s/^readonly [a-z]*_keys='\(.*\)'/\1/p" "$scripts/up.sh"); do
     grep -q -E "^(# )?$key =" "$scripts/example.conf" || { echo "example.conf lacks $key" >&2; return 1; }
   done
+}
+
+@test "every scenario has its number and its test" {
+  local number file test wanted
+  while IFS='|' read -r _ number _ file test _; do
+    file=${file// /} test=${test# } test=${test% }
+    grep -q -F "@test \"$test\" {" "$repository/tests/aws/$file" || { echo "scenarios.md, $number: no test of this name in $file: $test" >&2; return 1; }
+  done < <(grep '^| [0-9]' "$repository/tests/aws/scenarios.md")
+  wanted=$(seq 60)
+  [ "$(sed -n 's/^| \([0-9]*\) |.*/\1/p' "$repository/tests/aws/scenarios.md" | uniq)" = "$wanted" ]
 }

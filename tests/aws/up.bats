@@ -33,13 +33,25 @@ up() { script up --config n.conf "$@"; }
   [ -z "$(changing_calls)" ]
 }
 
+# begin_up SAYING ARGUMENT…: up.sh in the background, until it has said this; then it is ended as Ctrl-C would
+begin_up() {
+  local saying=$1
+  shift
+  "$scripts/up.sh" --config n.conf --yes "$@" </dev/null >/dev/null 2>err 3>&- &
+  wait_until grep -q "$saying" err
+}
+end_up() {
+  kill -TERM $!
+  wait $! || :
+}
+
 @test "each stage is done once, wherever the command was ended, and the result is here in the end" {
   up --yes --only account
   assert_status 0
   [ "$(aws s3api get-public-access-block --bucket bucket --query 'PublicAccessBlockConfiguration.BlockPublicAcls')" = true ]
   # Ended while the machine prepares.
-  up --yes --only prep --timeout 12s
-  assert_status 6
+  begin_up 'fetches and packs' --only prep
+  end_up
   assert_calls RunInstances 1
   volume=$(ec2 describe-volumes --filters Name=tag:imgpack:role,Values=data --query 'Volumes[0].VolumeId')
   # The machine failed in a step: told, with the way to go on.
@@ -55,12 +67,12 @@ up() { script up --config n.conf "$@"; }
   snapshot=$output
   assert_calls RunInstances 1
   assert_calls DeleteVolume 1
-  # Training: ended while it trains, then done.
-  up --yes --timeout 12s
+  # Training: out of time while it trains, then done.
+  IMGPACK_MAX_POLLS=3 up --yes
   assert_status 6
   assert_calls CreateAutoScalingGroup 1
   assert_calls CreateSnapshot 1
-  FAKE_STEPS=10 start_metadata
+  start_metadata
   be_instance i-0aaaaaaaaaaaaaaaa
   FAKE_STEPS=10 "$scripts/train-run.sh" --name n --bucket bucket --run r --group imgpack-n-train --folder "$BATS_TEST_TMPDIR/there/r" -- imgtrain --out "$BATS_TEST_TMPDIR/there/r" 2>"$BATS_TEST_TMPDIR/err"
   stop_metadata
@@ -77,18 +89,19 @@ up() { script up --config n.conf "$@"; }
   assert_calls RunInstances 0
 }
 
-@test "a run that failed is told with the place of its log" {
+@test "a run that failed is told with its reason, and the same command tries again" {
   world "[{\"op\": \"volume\", \"size\": 10}, {\"op\": \"snapshot\", \"volume\": \"@0\", \"tags\": {\"imgpack:name\": \"n\", \"imgpack:role\": \"data\", \"imgpack:pack\": \"$pack\", \"imgpack:verified\": \"$pack\"}}]"
-  up --yes --only account
-  (
-    wait_until aws autoscaling describe-auto-scaling-groups --query 'AutoScalingGroups[0].AutoScalingGroupName' --output text
-    sleep 3
-    echo 'imgtrain ended with exit status 2, 3 times' | aws s3 cp --quiet - s3://bucket/n/runs/r/failed
-  ) 3>&- &
-  up --yes --timeout 60s
-  [ "$status" = 1 ] || [ "$status" = 6 ]
-  up --yes --timeout 5s # cleared by the launch, which tries again
-  assert_status 6
+  begin_up 'training; this command'
+  echo 'imgtrain ended with exit status 2, 3 times' | aws s3 cp --quiet - s3://bucket/n/runs/r/failed
+  status=0
+  wait $! || status=$?
+  [ "$status" = 1 ]
+  grep -q 'run r failed: imgtrain ended with exit status 2' err
+  grep -q 'train-logs.sh --name n --bucket bucket --run r' err
+  # Cleared by the launch, which tries again.
+  begin_up 'training; this command'
+  run ! aws s3api head-object --bucket bucket --key n/runs/r/failed
+  end_up
 }
 
 @test "a preparation machine does everything by itself, says so by tags, and powers off; a failed step is told and tried again" {

@@ -21,9 +21,10 @@ store_open() {
 store_get() {
   allow NoSuchKey 404 -- aws_read s3api get-object --bucket "$store_bucket" --key "$store_prefix/$1" "$2" --query ETag --output text
 }
-# store_put KEY FILE [ARGUMENT…] -> store_etag
+# store_put KEY FILE [ARGUMENT…] -> store_etag; returns 1 with a code that was allowed
 store_put() {
-  aws_change s3api put-object --bucket "$store_bucket" --key "$store_prefix/$1" --body "$2" "${@:3}" --query ETag --output text
+  # Called under `allow`, where errexit does not hold: a refusal must be handed on by hand.
+  aws_change s3api put-object --bucket "$store_bucket" --key "$store_prefix/$1" --body "$2" "${@:3}" --query ETag --output text || return 1
   store_etag=$aws_out
 }
 # store_has KEY

@@ -351,7 +351,7 @@ WORLD = {
     "tag": world_tag,
     "delete_snapshot": lambda op: backend().snapshots.pop(op["id"]).id,
     "delete_volume": lambda op: backend().volumes.pop(op["id"]).id,
-    "detach": lambda op: backend().detach_volume(op["id"], op["instance"], None).id,
+    "detach": lambda op: backend().detach_volume(op["id"], op["instance"], None) and None,
     "terminate": lambda op: ec2_call("TerminateInstances", {"InstanceId.1": op["id"]}) and None,
     "snapshot_state": lambda op: setattr(backend().snapshots[op["id"]], "status", op["state"]),
 }

@@ -146,11 +146,7 @@ start_metadata() {
   mkdir -p "$metadata/meta-data/placement" "$metadata/meta-data/spot"
   "$test_python" "$support/imds_stub.py" 0 "$metadata" >"$BATS_TEST_TMPDIR/metadata.port" 2>"$BATS_TEST_TMPDIR/metadata.err" 3>&- &
   metadata_pid=$!
-  local tries
-  for ((tries = 0; tries < 100; tries++)); do
-    [ ! -s "$BATS_TEST_TMPDIR/metadata.port" ] || break
-    sleep 0.05
-  done
+  wait_until test -s "$BATS_TEST_TMPDIR/metadata.port"
   export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:$(<"$BATS_TEST_TMPDIR/metadata.port")
 }
 stop_metadata() { [ -z "${metadata_pid-}" ] || kill "$metadata_pid" 2>/dev/null || :; }
@@ -163,10 +159,10 @@ be_instance() {
 }
 give_notice() { printf '{"action": "terminate", "time": "2030-01-01T00:02:00Z"}' >"$metadata/meta-data/spot/instance-action"; }
 
-# wait_until COMMAND…: up to a minute, for what runs in the background
+# wait_until COMMAND…: for what runs in the background; the limit is for what never comes, not for a busy machine
 wait_until() {
-  local tries
-  for ((tries = 0; tries < 1200; tries++)); do
+  local until=$((SECONDS + 300))
+  while ((SECONDS < until)); do
     if "$@" 2>/dev/null; then return 0; fi
     sleep 0.05
   done
