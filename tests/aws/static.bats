@@ -4,18 +4,19 @@ bats_require_minimum_version 1.5.0
 
 setup() { load support/helper; }
 all_files() { find "$scripts" -name '*.sh' | sort; }
+test_files() { printf '%s\n' "$repository/tests/aws/mutation-check" "$support"/bin/imgpack "$support"/bin/imgtrain "$support"/bin/nvidia-smi "$support"/machine/*; }
 
 @test "shellcheck finds nothing" {
   command -v shellcheck >/dev/null || skip "needs shellcheck"
-  mapfile -t files < <(all_files)
-  run shellcheck -x "${files[@]}" "$support"/bin/imgpack "$support"/bin/imgtrain "$repository"/tests/aws/mutation-check
+  mapfile -t files < <(all_files; test_files)
+  run shellcheck -x "${files[@]}"
   assert_output ''
 }
 
 @test "shfmt would change nothing" {
   command -v shfmt >/dev/null || skip "needs shfmt: scripts/setup --tests"
-  mapfile -t files < <(all_files)
-  run shfmt -i 2 -d "${files[@]}" "$repository"/tests/aws/mutation-check
+  mapfile -t files < <(all_files; test_files; ls "$support"/*.bash)
+  run shfmt -i 2 -d "${files[@]}"
   assert_output ''
 }
 

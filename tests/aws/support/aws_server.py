@@ -8,12 +8,14 @@ from the installed command. A caller that goes away (timeout) takes its child wi
 """
 
 import contextlib
+import ctypes
 import gc
 import json
 import os
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
 import traceback
@@ -22,6 +24,7 @@ import awscli.clidriver
 import botocore.client
 import botocore.loaders
 
+CLONE_NEWNS = 0x00020000  # <linux/sched.h>
 DATA_PATH = os.environ["AWS_DATA_PATH"]  # set by awscli when it is imported
 
 
@@ -59,7 +62,18 @@ def warm_up():
     return driver
 
 
-def run_child(driver, request, descriptors):
+def enter_files_of(process):
+    """The mount name space of the caller: the files that a call names are those that its caller sees."""
+    path = f"/proc/{process}/ns/mnt"
+    if os.path.exists(path) and os.readlink(path) != os.readlink("/proc/self/ns/mnt"):
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(path) as space:
+            if libc.setns(space.fileno(), CLONE_NEWNS) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+
+
+def run_child(driver, process, request, descriptors):
+    enter_files_of(process)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
     gc.disable()  # it lives for a tenth of a second
@@ -87,9 +101,10 @@ def serve(driver, connection):
         data, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 3)
         while not data.endswith(b"\n"):
             data += connection.recv(1 << 20)
+        process = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[0]
         child = os.fork()
         if child == 0:
-            run_child(driver, json.loads(data), descriptors)
+            run_child(driver, process, json.loads(data), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         waiting = os.pidfd_open(child)

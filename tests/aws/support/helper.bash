@@ -12,33 +12,13 @@ bats_load_library bats-file
 
 # --- per file: the server -----------------------------------------------------------------------------------------------
 
+. "$support/servers.bash"
 start_aws() {
   [ -x "$test_python" ] || skip "the AWS test tools are not installed: scripts/setup --tests"
-  # The one tool that comes from the tests' Python environment: awscli itself, kept loaded (aws_server.py).
-  mkdir -p "$BATS_FILE_TMPDIR/tools"
-  cat >"$BATS_FILE_TMPDIR/tools/aws" <<END
-#!/bin/sh
-AWS_SERVER_SOCKET=$BATS_FILE_TMPDIR/aws.sock exec $test_python -I -S $support/aws_client.py "\$@"
-END
-  chmod +x "$BATS_FILE_TMPDIR/tools/aws"
-  "$test_python" "$support/aws_server.py" "$BATS_FILE_TMPDIR/aws.sock" >"$BATS_FILE_TMPDIR/aws.log" 2>&1 3>&- &
-  echo $! >"$BATS_FILE_TMPDIR/servers.pid"
-  "$test_python" "$support/fault_server.py" 0 >"$BATS_FILE_TMPDIR/port" 2>"$BATS_FILE_TMPDIR/fault.log" 3>&- &
-  echo $! >>"$BATS_FILE_TMPDIR/servers.pid"
-  local tries
-  for ((tries = 0; tries < 600; tries++)); do
-    [ -S "$BATS_FILE_TMPDIR/aws.sock" ] && [ -s "$BATS_FILE_TMPDIR/port" ] &&
-      curl -sf -o /dev/null -X POST "http://127.0.0.1:$(<"$BATS_FILE_TMPDIR/port")/_fault/reset" && return
-    sleep 0.1
-  done
-  cat "$BATS_FILE_TMPDIR"/*.log >&2
-  return 1
+  # Many runs one after the other (the mutation check) share what it started.
+  if [ -n "${AWS_TESTS_SERVERS-}" ]; then cp -r "$AWS_TESTS_SERVERS/tools" "$AWS_TESTS_SERVERS/port" "$BATS_FILE_TMPDIR"; else start_servers "$BATS_FILE_TMPDIR"; fi
 }
-stop_aws() {
-  local pid
-  [ -f "$BATS_FILE_TMPDIR/servers.pid" ] || return 0
-  while read -r pid; do kill "$pid" 2>/dev/null || :; done <"$BATS_FILE_TMPDIR/servers.pid"
-}
+stop_aws() { stop_servers "$BATS_FILE_TMPDIR"; }
 
 # --- per test -----------------------------------------------------------------------------------------------------------
 
