@@ -72,6 +72,22 @@ every_script() {
   [ "$(curl -sf "$server/_fault/log")" = '[]' ]
 }
 
+@test "a folder in S3 or a parameter that the machine's role could not read is refused before a call" {
+  script prep-launch --name n --package p --bucket bucket --source s3://other/images/
+  assert_status 2
+  assert_said 's3://bucket/n/source/'
+  script prep-launch --name n --package p --bucket bucket --source s3://bucket/images/
+  assert_status 2
+  script prep-launch --name n --package p --bucket bucket --source kaggle --kaggle-parameter /imgpack/other/kaggle
+  assert_status 2
+  assert_said '/imgpack/n/'
+  [ "$(curl -sf "$server/_fault/log")" = '[]' ]
+  script prep-launch --name n --package p --bucket bucket --source s3://bucket/n/source/images/
+  refute_said 'role may read'
+  script prep-launch --name n --package p --bucket bucket --source s3://other/images/ --instance-profile mine
+  refute_said 'role may read'
+}
+
 @test "an unknown option names the nearest one" {
   script volume-create --name n --size 10 --troughput 125
   assert_status 2

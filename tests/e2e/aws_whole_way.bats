@@ -41,8 +41,25 @@ be_machine() {
   local keys=$metadata/meta-data/iam/security-credentials
   rm -rf "$keys" "$metadata/meta-data/spot/instance-action"
   mkdir -p "$keys"
-  printf '{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ROLEKEY", "SecretAccessKey": "ROLESECRET", "Token": "ROLETOKEN", "Expiration": "2099-01-01T00:00:00Z"}' >"$keys/$2"
+  printf '{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "%s", "SecretAccessKey": "ROLESECRET", "Token": "ROLETOKEN", "Expiration": "2099-01-01T00:00:00Z"}' "$2" >"$keys/$2"
 }
+# policy_covers KIND KEY: whatever was called with this access key is an action of this policy
+policy_covers() {
+  local allowed call
+  allowed=$("$scripts/account-setup.sh" --print "$1" --name n --bucket bucket --account 123456789012 | jq -r '.Statement[].Action | if type == "array" then .[] else . end')
+  while read -r call; do
+    case $call in
+    s3:HeadObject) call=s3:GetObject ;;
+    s3:ListObjectsV2) call=s3:ListBucket ;;
+    esac
+    grep -q -x -F "$call" <<<"$allowed" || {
+      echo "the $1 policy lacks $call" >&2
+      return 1
+    }
+  done < <(curl -sf "$server/_fault/log" | jq -r --arg key "$2" '[.[] | select(.key == $key) | .service + ":" + .action] | unique[]')
+}
+# operator NAME ARGUMENT…: a script, under the operator's access key
+operator() { AWS_ACCESS_KEY_ID=operator script "$@"; }
 # show MACHINE COMMAND…: with the machine's log, if the command fails
 show() {
   "${@:2}" || {
@@ -54,7 +71,7 @@ fact() { jq -r ".$2" "$1/result.json"; }
 readonly recipe_arguments='--threads 1 --input-threads 1 --batch 8 --bn-group 8 --train-size 32 --eval-size 32 --eval-resize 36 --duration 24ba --checkpoint-every 2ba'
 readonly prep_image=/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id
 readonly train_image=/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id
-train_launch() { script train-launch --name n --bucket bucket --run r --package p.tar.gz --recipe smoke --arguments "$recipe_arguments" --size 1 --yes; }
+train_launch() { operator train-launch --name n --bucket bucket --run r --package p.tar.gz --recipe smoke --arguments "$recipe_arguments" --size 1 --yes; }
 
 @test "from a torrent to a trained model, with an interruption on the way" {
   cd "$BATS_TEST_TMPDIR"
@@ -73,7 +90,7 @@ train_launch() { script train-launch --name n --bucket bucket --run r --package 
   # --- account, preparation
   script account-setup --name n --bucket bucket
   assert_status 0
-  script prep-launch --name n --size 1 --package p.tar.gz --bucket bucket --source "torrent:$PWD/raw.torrent" --json
+  operator prep-launch --name n --size 1 --package p.tar.gz --bucket bucket --source "torrent:$PWD/raw.torrent" --json
   assert_status 0
   machine=$(jq -r .instance <<<"$output") volume=$(jq -r .volume <<<"$output")
   parameter RunInstances UserData | base64 -d >prep-data.sh
@@ -99,7 +116,7 @@ train_launch() { script train-launch --name n --bucket bucket --run r --package 
   assert_output "$pack"
 
   # --- snapshot; machine and volume go
-  script prep-finish --name n --yes
+  operator prep-finish --name n --yes
   assert_status 0
   snapshot=$output
   [ "$(tag_of "$snapshot" imgpack:verified)" = "$pack" ]
@@ -161,7 +178,7 @@ train_launch() { script train-launch --name n --bucket bucket --run r --package 
   [ "$(aws autoscaling describe-auto-scaling-groups --query 'AutoScalingGroups[0].DesiredCapacity' --output text)" = 0 ]
 
   # --- the result, beside that of an uninterrupted run
-  script run-store pull --name n --bucket bucket --run r --folder "$PWD/result"
+  operator run-store pull --name n --bucket bucket --run r --folder "$PWD/result"
   assert_status 0
   # shellcheck disable=SC2086  # a list of words
   OMP_NUM_THREADS=1 AWS_EC2_METADATA_DISABLED=true imgtrain --shards by-hand/pack --recipe smoke --out straight $recipe_arguments -q >/dev/null
@@ -170,13 +187,18 @@ train_launch() { script train-launch --name n --bucket bucket --run r --package 
   [ "$(fact result resumes)" = 1 ]
   [ "$(fact result samples_repeated)$(fact result samples_skipped)" = 00 ]
 
+  # --- what was called is what the roles may do
+  policy_covers prep imgpack-n-prep
+  policy_covers train imgpack-n-train
+
   # --- no secret anywhere; and in the end nothing is left
   run ! grep -r -l -e ROLESECRET -e ROLETOKEN machines result
-  script train-status --name n --bucket bucket --run r
+  operator train-status --name n --bucket bucket --run r
   assert_status 0
   assert_output --partial 'state     done'
-  script cleanup --name n --yes --include-snapshots
+  operator cleanup --name n --yes --include-snapshots
   assert_status 0
-  script cleanup --name n --yes
+  operator cleanup --name n --yes
   assert_said 'nothing to remove'
+  policy_covers operator operator
 }

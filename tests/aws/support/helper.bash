@@ -124,6 +124,7 @@ use_stand_ins() {
 start_metadata() {
   metadata=$BATS_TEST_TMPDIR/metadata
   mkdir -p "$metadata/meta-data/placement" "$metadata/meta-data/spot"
+  rm -f "$BATS_TEST_TMPDIR/metadata.port" # of an earlier one
   "$test_python" "$support/imds_stub.py" 0 "$metadata" >"$BATS_TEST_TMPDIR/metadata.port" 2>"$BATS_TEST_TMPDIR/metadata.err" 3>&- &
   metadata_pid=$!
   wait_until test -s "$BATS_TEST_TMPDIR/metadata.port"
