@@ -163,9 +163,10 @@ keeps() {
 
 @test "a volume that is attached is not deleted" {
   world "[{\"op\": \"instance\"}, {\"op\": \"volume\", \"instance\": \"@0\", \"tags\": {\"imgpack:name\": \"n\", \"imgpack:role\": \"data\"}}]"
-  volume=${id[1]}
+  volume=${id[1]} machine=${id[0]}
   add_snapshot "$volume" completed "$pack" "$pack"
   keeps 3
+  assert_said "is attached to $machine"
 }
 
 @test "without --yes and without a terminal nothing is deleted" {

@@ -132,3 +132,48 @@ end_up() {
   run ! mountpoint -q data
   release_disks
 }
+
+@test "a preparation machine without the kaggle command installs the pinned one, once, and fetches with the project's token" {
+  need_loop_devices
+  start_metadata
+  make_disk 64
+  world '[{"op": "instance", "zone": "us-east-1a", "tags": {"imgpack:name": "n", "imgpack:role": "prep"}}, {"op": "volume", "instance": "@0", "tags": {"imgpack:name": "n", "imgpack:role": "data", "imgpack:state": "blank"}},
+    {"op": "parameter", "name": "/imgpack/n/kaggle", "value": "someone:SECRETSECRET", "type": "SecureString"}]'
+  local volume=${id[1]}
+  be_instance "${id[0]}" c6i.4xlarge
+  show_devices "$disk" "$volume"
+  # The environment that pip would fill.
+  stand_in python3 <<'END'
+#!/bin/bash
+[ "$2" = venv ] || exec /usr/bin/python3 "$@"
+echo "venv $3" >>"$FAKE_LOG"
+mkdir -p "$3/bin"
+cat >"$3/bin/python" <<'PYTHON'
+#!/bin/bash
+echo "pip $*" >>"$FAKE_LOG"
+cat >"${0%/*}/kaggle" <<'KAGGLE'
+#!/bin/bash
+[ "$KAGGLE_USERNAME:$KAGGLE_KEY" = someone:SECRETSECRET ] || exit 1
+echo "kaggle $*" >>"$FAKE_LOG"
+mkdir "$6/train"
+echo image >"$6/train/a.JPEG"
+KAGGLE
+chmod +x "${0%/*}/kaggle"
+PYTHON
+chmod +x "$3/bin/python"
+END
+  # 170 GiB free is a stand-in's word, too.
+  stand_in df <<<$'#!/bin/sh\nprintf "Size Avail\\n"; case $* in *size*) echo 400000000000 300000000000 ;; *) echo 300000000000 ;; esac'
+  printf '%s\n' name=n region=us-east-1 source=kaggle kaggle_parameter=/imgpack/n/kaggle "mount=$BATS_TEST_TMPDIR/data" >boot.conf
+  PATH=$BATS_TEST_TMPDIR/bin:$BATS_FILE_TMPDIR/tools:/usr/sbin:/usr/bin:/sbin:/bin script prep-boot --config boot.conf
+  assert_status 0
+  [ "$(tag_of "$volume" imgpack:state)" = verified ]
+  grep -q "^pip .*-r .*/scripts/requirements/kaggle.txt" "$FAKE_LOG"
+  grep -q '^kaggle competitions download -c imagenet-object-localization-challenge' "$FAKE_LOG"
+  refute_said SECRETSECRET
+  PATH=$BATS_TEST_TMPDIR/bin:$BATS_FILE_TMPDIR/tools:/usr/sbin:/usr/bin:/sbin:/bin script prep-boot --config boot.conf
+  assert_status 0
+  [ "$(grep -c '^pip' "$FAKE_LOG")" = 1 ]
+  stop_metadata
+  release_disks
+}
