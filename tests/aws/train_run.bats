@@ -68,7 +68,7 @@ teardown() { end_training; }
   [ "$status" = 75 ]
   script run-store pull --name n --bucket bucket --run r --folder "$BATS_TEST_TMPDIR/there"
   assert_status 0
-  diff -r --exclude .store --exclude gpu.csv "$run_folder" "$BATS_TEST_TMPDIR/there"
+  diff -r "$run_folder" "$BATS_TEST_TMPDIR/there"
 }
 
 @test "a rebalance recommendation alone stores the run folder early, and ends nothing" {
@@ -129,7 +129,7 @@ teardown() { end_training; }
   assert_status 0
   assert_said 'missing or altered'
   assert_said 'going on from'
-  [ "$(<"$run_folder/.store/pushed")" != "$newest" ]
+  [ "$(<"$BATS_TEST_TMPDIR/.run.store/pushed")" != "$newest" ]
   FAKE_STEPS=$(($(tail -n 1 "$run_folder/metrics.csv") + 10)) FAKE_STEP_SECONDS=0 train
   assert_status 0
 }
@@ -202,8 +202,8 @@ teardown() { end_training; }
 }
 
 @test "when the time is up the run ends with a stored checkpoint, and no machine is wanted any more" {
-  mkdir "$run_folder"
-  echo 'from an earlier machine' >"$run_folder/notes" # something to store, even if the time is up before the first step
+  mkdir -p "$run_folder/checkpoints"
+  echo 'from an earlier machine' >"$run_folder/checkpoints/notes" # something to store, even if the time is up before the first step
   FAKE_STEPS=1000 FAKE_STEP_SECONDS=0.1 train --until $((EPOCHSECONDS + 3))
   assert_status 0
   assert_said 'time that was allowed'

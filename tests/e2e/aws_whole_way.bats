@@ -50,6 +50,7 @@ policy_covers() {
   while read -r call; do
     case $call in
     s3:HeadObject) call=s3:GetObject ;;
+    s3:PostUploads | s3:PutUploadId | s3:PostUploadId) call=s3:PutObject ;; # in parts
     s3:ListObjectsV2) call=s3:ListBucket ;;
     esac
     grep -q -x -F "$call" <<<"$allowed" || {

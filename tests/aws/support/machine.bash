@@ -36,8 +36,11 @@ machine_log() { cat "$BATS_TEST_TMPDIR/machines/$1/console" "$BATS_TEST_TMPDIR/m
 ended() { [ -s "$BATS_TEST_TMPDIR/machines/$1/ended/$2" ]; }
 is_off() { [ -e "$BATS_TEST_TMPDIR/machines/$1/off" ]; }
 power_off() {
+  local init
+  init=$(pgrep -P "$machine_pid") || return 0
+  disown "$machine_pid" 2>/dev/null || : # nobody is told that it was killed
   kill -KILL "$machine_pid" 2>/dev/null || :
-  wait "$machine_pid" 2>/dev/null || :
+  while runs "$init"; do sleep 0.05; done
 }
 # processes_of_machine NAME -> process ids, as seen from here, of the programs of this name on the machine that runs
 processes_of_machine() { pgrep --ns "$(pgrep -P "$machine_pid")" --nslist pid -x "$1"; }
