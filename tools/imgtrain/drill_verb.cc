@@ -134,6 +134,7 @@ int run(const cli::Arguments& arguments) {
                                                   {"stop_seconds", to_stop},
                                                   {"stall_seconds", stall},
                                                   {"write_seconds", write},
+                                                  {"stall_below_step", stall < before.step_seconds()},
                                                   {"checkpoint_bytes", bytes},
                                                   {"resume_seconds", to_resume},
                                                   {"notice_seconds", kNoticeSeconds},
@@ -143,6 +144,7 @@ int run(const cli::Arguments& arguments) {
     std::cout << "notice to stop: " << cli::format_seconds(worst) << " at most (one step of "
               << cli::format_seconds(before.step_seconds()) << ", then the save)\n"
               << "save: " << cli::format_bytes(bytes) << ", training stood still for " << cli::format_seconds(stall)
+              << (stall < before.step_seconds() ? " (less than a step)" : " (more than a step)")
               << ", on the disk after " << cli::format_seconds(write) << " more\n"
               << "start to first step, from the checkpoint: " << cli::format_seconds(to_resume) << "\n"
               << "EC2 gives " << cli::format_seconds(kNoticeSeconds) << ": "
