@@ -486,7 +486,11 @@ void Trainer::diagnose(uint64_t step) {
   diagnosis.precision = std::string(to_json(config_).at("precision").as_string());
   diagnosis.names =
       batch_names(ground_.fs, ground_.dataset.folder(), config_.train_split, order_, diagnosis.epoch, diagnosis.batch);
-  writer_.wait();
+  try {
+    writer_.wait();
+  } catch (const Error& error) {
+    listener_.warn(error.what());  // A save in progress may have found the same.
+  }
   imgpack::publish(ground_.fs, ground_.folder.path() / "diagnosis.json", pretty_json(to_json(diagnosis)));
   events_.append("diagnosis",
                  {{"step", diagnosis.step}, {"epoch", diagnosis.epoch + 1}, {"learning_rate", diagnosis.rates.lr}});

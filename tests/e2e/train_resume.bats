@@ -91,6 +91,38 @@ stop_with() {
   equals_the_straight_run
 }
 
+# The metadata service of an EC2 machine, from a folder of files; its port is free a moment before.
+start_metadata() {
+  metadata=$BATS_TEST_TMPDIR/metadata
+  mkdir -p "$metadata/meta-data/spot" "$metadata/meta-data/events/recommendations"
+  local port
+  port=$("$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  "$PYTHON" "$PROJECT_DIR/tests/aws/support/imds_stub.py" "$port" "$metadata" >/dev/null 2>&1 3>&- &
+  metadata_pid=$!
+  export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:$port
+  for _ in $(seq 200); do
+    ! curl -s -o /dev/null "$AWS_EC2_METADATA_SERVICE_ENDPOINT/" || return 0
+    sleep 0.05
+  done
+}
+
+teardown() { [ -z "${metadata_pid-}" ] || kill "$metadata_pid"; }
+
+@test "an interruption notice: saved, exit status 75, and the run goes on; a rebalance hint saves and goes on at once" {
+  start_metadata
+  echo '{"action": "terminate", "time": "2026-11-23T10:20:30Z"}' >"$metadata/meta-data/spot/instance-action"
+  status=0
+  train "$out" >/dev/null 2>"$BATS_TEST_TMPDIR/stderr" || status=$?
+  [ "$status" = 75 ]
+  grep -q "EC2 takes this machine back: terminate at 2026-11-23T10:20:30Z" "$BATS_TEST_TMPDIR/stderr"
+  [ -e "$out/checkpoints/latest" ]
+  rm "$metadata/meta-data/spot/instance-action"
+  echo '{"noticeTime": "2026-11-23T10:25:30Z"}' >"$metadata/meta-data/events/recommendations/rebalance"
+  train "$out" >/dev/null 2>"$BATS_TEST_TMPDIR/stderr"
+  grep -q "rebalance recommendation" "$BATS_TEST_TMPDIR/stderr"
+  equals_the_straight_run
+}
+
 @test "Ctrl-C: exit status 130, and the run goes on" {
   set -m
   [ "$(stop_with INT 3)" = 130 ]

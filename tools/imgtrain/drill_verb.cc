@@ -108,6 +108,8 @@ int run(const cli::Arguments& arguments) {
   request.created_by = std::string("imgtrain ") + IMGPACK_VERSION;
   const Temporary folder(request.config.values.out + ".drill");
   request.config.values.out = folder.path().string();
+  request.config.values.mlflow.clear();  // A rehearsal is no run to be kept.
+  request.config.values.tensorboard = false;
 
   DrillListener before(cli::console(), kStepsBefore);
   if (train(imgpack::posix_file_system(), request, before).end != RunEnd::kStopped)

@@ -45,9 +45,10 @@ void RunEvents::append(const char* type, const json::object& fields) {
   log_.append(type, fields);
   const int64_t now = now_ms();
   if (tensorboard_wanted_ && !tensorboard_) {
-    const json::value* step = fields.if_contains("step");
-    tensorboard_.emplace(fs_, run_ / "tensorboard", static_cast<double>(now) / 1000,
-                         step != nullptr && step->is_number() ? step->to_number<uint64_t>() : 0);
+    // What a checkpoint's own step brought was written before the checkpoint: only what came after it was lost.
+    const json::value* value = fields.if_contains("step");
+    const uint64_t step = value != nullptr && value->is_number() ? value->to_number<uint64_t>() : 0;
+    tensorboard_.emplace(fs_, run_ / "tensorboard", static_cast<double>(now) / 1000, step > 0 ? step + 1 : 0);
   }
   const auto scalars = event_scalars(type, fields);
   if (!scalars) return;

@@ -6,8 +6,8 @@
 //   Event   = 1 wall_time double | 2 step int64 | 3 file_version string | 5 Summary | 7 SessionLog
 //                                                                          (tensorflow/core/util/event.proto)
 //
-// Each start of a run writes a file of its own, which begins with a SessionLog START at the step it goes on from:
-// TensorBoard then drops what an earlier file holds at or after that step, the work that was lost.
+// Each start of a run writes a file of its own, which begins with a SessionLog START: TensorBoard then drops what an
+// earlier file holds at or after that step, the work that was lost.
 #pragma once
 
 #include <cstdint>
