@@ -202,7 +202,9 @@ std::vector<cli::Option> pack_options() {
                {.name = "baseline", .value = "", .help = "Make progressive JPEGs baseline, without loss."}),
       in_group(kImageGroup,
                {.name = "optimize", .value = "", .help = "Give each JPEG Huffman tables of its own, without loss."}),
-      in_group(kImageGroup, {.name = "strip-metadata", .value = "", .help = "Drop EXIF, XMP and comments, without loss; colour profiles stay."}),
+      in_group(kImageGroup, {.name = "strip-metadata",
+                             .value = "",
+                             .help = "Drop EXIF, XMP and comments, without loss; colour profiles stay."}),
       in_group(kImageGroup, {.name = "apply-orientation",
                              .value = "",
                              .help = "Turn images as EXIF asks. Not done by default: published accuracies are for "
