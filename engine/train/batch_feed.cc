@@ -29,6 +29,7 @@ DeviceBatch facts_of(const data::Batch& batch, uint64_t order_digest) {
   out.count = batch.count;
   out.global_count = batch.global_count;
   out.index = batch.index;
+  out.left_out = batch.left_out;
   return out;
 }
 
@@ -43,8 +44,9 @@ struct BatchFeed::State {
     Tensor current_images, current_labels;  // The batch in it.
     data::Batch source;                     // Held until its copy is done.
     uint64_t order_digest = 0;              // When that was the last batch.
-    at::cuda::CUDAEvent copied;             // On the copy stream.
-    at::cuda::CUDAEvent used;               // On the compute stream, after the work on this buffer was queued.
+    at::cuda::CUDAEvent copy_begins{cudaEventDefault}, copied{cudaEventDefault};  // On the copy stream, timed.
+    bool copying = false;                                                         // Between these two events.
+    at::cuda::CUDAEvent used;  // On the compute stream, after the work on this buffer was queued.
   };
 
   State(data::BatchPipeline& p, torch::Device d) : pipeline(p), device(d) {
@@ -55,7 +57,7 @@ struct BatchFeed::State {
   bool fetch(size_t index) {
     Buffer& buffer = buffers[index];
     // The slot of the batch before may go back only when it has been read.
-    if (buffer.source.slot) buffer.copied.synchronize();
+    finish_copy(buffer);
     buffer.source = {};
     std::optional<data::Batch> batch = pipeline.next();
     if (!batch) return false;
@@ -64,6 +66,7 @@ struct BatchFeed::State {
     if (buffer.source.count == 0) return true;
     const c10::cuda::CUDAStreamGuard on_copy_stream(*copy_stream);
     buffer.used.block(*copy_stream);
+    buffer.copy_begins.record(*copy_stream);
     const auto place = [&](Tensor& target, const Tensor& host) {
       if (!target.defined() || target.numel() < host.numel())
         target = torch::empty({host.numel()}, host.options().device(device));
@@ -74,7 +77,15 @@ struct BatchFeed::State {
     buffer.current_images = place(buffer.images, images_of(buffer.source));
     buffer.current_labels = place(buffer.labels, labels_of(buffer.source));
     buffer.copied.record(*copy_stream);
+    buffer.copying = true;
     return true;
+  }
+
+  void finish_copy(Buffer& buffer) {
+    if (!buffer.copying) return;
+    buffer.copied.synchronize();
+    copy_seconds += 1e-3 * static_cast<double>(buffer.copy_begins.elapsed_time(buffer.copied));
+    buffer.copying = false;
   }
 
   void prefetch() {
@@ -102,9 +113,10 @@ struct BatchFeed::State {
 
   void start(uint64_t epoch, uint64_t first_batch, const data::EpochSettings& settings) {
     for (Buffer& buffer : buffers) {
-      if (buffer.source.slot) buffer.copied.synchronize();
+      finish_copy(buffer);
       buffer.source = {};
     }
+    copy_seconds = 0;
     pipeline.start_epoch(epoch, first_batch, settings);
     in_use.reset();
     turn = 0;
@@ -119,6 +131,7 @@ struct BatchFeed::State {
   size_t turn = 0;               // The one that is filled next, or has been.
   enum class Ahead { kUnknown, kWaiting, kEnd } state = Ahead::kUnknown;
   data::Batch on_host;  // CPU: the batch whose slot is being looked into.
+  double copy_seconds = 0;
 };
 
 #else
@@ -134,6 +147,7 @@ struct BatchFeed::State {
   data::BatchPipeline& pipeline;
   torch::Device device;
   data::Batch on_host;
+  double copy_seconds = 0;
 };
 
 #endif
@@ -164,6 +178,10 @@ std::optional<DeviceBatch> BatchFeed::next() {
 
 void BatchFeed::prefetch() {
   if (state_->device.is_cuda()) state_->prefetch();
+}
+
+double BatchFeed::copy_seconds() const {
+  return state_->copy_seconds;
 }
 
 PixelNormalizer::PixelNormalizer(torch::Device device) {

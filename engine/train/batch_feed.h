@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "engine/data/batch_pipeline.h"
 
@@ -18,12 +20,13 @@ namespace imgtrain {
 
 // A batch on the device. Valid until the next call of next() or start_epoch().
 struct DeviceBatch {
-  torch::Tensor images;       // uint8, count x size x size x 3; undefined where this rank has no samples.
-  torch::Tensor labels;       // int64, count.
-  int64_t count = 0;          // Of this rank.
-  int64_t global_count = 0;   // Of all ranks together.
-  uint64_t index = 0;         // Global batch number within the epoch.
-  uint64_t order_digest = 0;  // Of the epoch up to and with this batch.
+  torch::Tensor images;               // uint8, count x size x size x 3; undefined where this rank has no samples.
+  torch::Tensor labels;               // int64, count.
+  int64_t count = 0;                  // Of this rank.
+  int64_t global_count = 0;           // Of all ranks together.
+  uint64_t index = 0;                 // Global batch number within the epoch.
+  uint64_t order_digest = 0;          // Of the epoch up to and with this batch.
+  std::vector<std::string> left_out;  // What was wrong with each damaged record of this rank that is not in it.
 };
 
 class BatchFeed {
@@ -37,6 +40,8 @@ class BatchFeed {
   // Queues the copy of the next batch beside the work that is queued on the current one. Call when that is queued: it
   // may wait for the input side. Does nothing on the CPU.
   void prefetch();
+  // What the copies of this epoch took on the device's copy stream, as far as they are known to be done; 0 on the CPU.
+  double copy_seconds() const;
 
  private:
   struct State;

@@ -4,12 +4,14 @@
 #include <torch/torch.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/data/batch_pipeline.h"
 #include "engine/model/resnet.h"
 #include "engine/train/batch_feed.h"
 #include "engine/train/data_parallel.h"
+#include "engine/train/run/input_watch.h"
 #include "engine/train/run/metrics.h"
 #include "engine/train/run/run_config.h"
 #include "engine/train/run/run_listener.h"
@@ -36,10 +38,12 @@ class Evaluator {
   RunConfig config_;
   torch::Device device_;
   GradientSync& sync_;
+  const imgpack::SplitView& view_;
   uint64_t images_;
   std::shared_ptr<data::SlotAllocator> slots_;
   data::BatchPipeline pipeline_;
   BatchFeed feed_;
+  std::optional<InputWatch> watch_;  // Of the listener of the run in progress.
   PixelNormalizer normalizer_;
 };
 

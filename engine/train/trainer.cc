@@ -19,6 +19,7 @@
 #include "engine/train/run/bottleneck.h"
 #include "engine/train/run/checkpoint_store.h"
 #include "engine/train/run/input_options.h"
+#include "engine/train/run/input_watch.h"
 #include "engine/train/run/json_text.h"
 #include "engine/train/run/order_proof.h"
 #include "engine/train/run/run_folder.h"
@@ -82,6 +83,7 @@ class Trainer {
 
   void save();
   void note_saved();
+  void add_left_out();  // Of all ranks, to the samples skipped. Every rank calls it equally often.
   void show_progress(double lr);
   void require_finite(const Totals& totals) const;
   void add_row(const char* stage, const Totals& totals);
@@ -99,6 +101,7 @@ class Trainer {
   const std::shared_ptr<data::SlotAllocator> slots_;
   data::BatchPipeline pipeline_;
   BatchFeed feed_;
+  InputWatch watch_;
   TrainingStep step_;
   DeviceTotals totals_;
   std::optional<Evaluator> evaluator_;
@@ -117,13 +120,14 @@ Trainer::Trainer(const Ground& ground)
       listener_(ground.listener),
       config_(ground.config),
       train_split_(require_labeled(ground.dataset, config_.train_split)),
-      input_(training_input(config_, {ground.sync.rank(), ground.sync.world()})),
+      input_(training_input(config_, input_share(ground.sync, ground.device))),
       order_(train_split_, input_.order),
       schedule_(config_, order_.batches_per_epoch()),
       checkpoint_steps_(std::max<uint64_t>(1, config_.checkpoint_every.whole_batches(order_.batches_per_epoch()))),
       slots_(slot_memory(ground.device)),
       pipeline_(ground.fs, ground.dataset, input_, *slots_),
       feed_(pipeline_, ground.device),
+      watch_(pipeline_, train_split_, listener_),
       step_(make_model(config_, static_cast<int64_t>(ground.dataset.manifest().classes.size()), ground.device), config_,
             ground.device, ground.sync),
       totals_(ground.device),
@@ -160,6 +164,7 @@ void Trainer::begin_or_resume() {
   }
   checkpoints_.prepare();
   if (found) resume(*found);
+  listener_.say("input: " + std::to_string(pipeline_.threads()) + " decoding threads, " + pipeline_.reading());
   events_.append(found ? "resume" : "start", {{"step", state_.position.step},
                                               {"epoch", state_.position.epoch + 1},
                                               {"total_steps", schedule_.total_steps()},
@@ -210,6 +215,7 @@ bool Trainer::train_epoch() {
       {epoch_title(at.epoch), images(batches), images(at.batch), static_cast<double>(config_.log_seconds)});
   epoch_start_ = last_note_ = Clock::now();
   feed_.start_epoch(at.epoch, at.batch, {0, state_.epoch_digest});
+  watch_.begin();
   while (at.batch < batches) {
     const std::optional<DeviceBatch> batch = feed_.next();
     if (!batch) throw Error(ErrorKind::kInternal, "the epoch ended before its last batch");
@@ -220,6 +226,8 @@ bool Trainer::train_epoch() {
     ++at.step;
     state_.epoch_digest = batch->order_digest;
     state_.samples_delivered += static_cast<uint64_t>(batch->global_count);
+    watch_.count(static_cast<uint64_t>(batch->count), batch->left_out);
+    watch_.answer(epoch_title(at.epoch), feed_.copy_seconds());
     listener_.advance(static_cast<uint64_t>(batch->global_count));
     show_progress(rates.lr);
     if (at.batch == batches) break;
@@ -237,6 +245,7 @@ bool Trainer::train_epoch() {
 void Trainer::close_epoch() {
   Position& at = state_.position;
   const double seconds_here = seconds_since(epoch_start_);
+  add_left_out();
   ground_.sync.all_reduce_sum(totals_.sums());
   Totals totals = totals_.read();
   totals.seconds = seconds_before_ + seconds_here;
@@ -249,10 +258,11 @@ void Trainer::close_epoch() {
   state_.run_digest = data::chain_digest(state_.run_digest, state_.epoch_digest);
   add_row("train", totals);
   const MetricRow& row = state_.history.back();
-  const EpochTiming timing{seconds_here, totals.samples, pipeline_.threads(), pipeline_.stage_seconds()};
-  const std::string bottleneck = bottleneck_sentence(timing);
+  const EpochTiming timing = watch_.timing(feed_.copy_seconds());
+  const StageShares shares = stage_shares(timing);
   listener_.say(epoch_title(at.epoch) + "  train  " + accuracy_text(row) + "  lr " + fixed(row.learning_rate, 6) +
-                "  " + fixed(row.epoch_time, 1) + " s  (" + bottleneck + ")");
+                "  " + fixed(row.epoch_time, 1) + " s");
+  watch_.report(epoch_title(at.epoch), feed_.copy_seconds());
   events_.append("epoch", {{"stage", row.stage},
                            {"epoch", row.epoch},
                            {"step", at.step},
@@ -264,7 +274,17 @@ void Trainer::close_epoch() {
                            {"images_per_second", static_cast<double>(totals.samples) / std::max(totals.seconds, 1e-9)},
                            {"order_digest", imgpack::to_hex(state_.epoch_digest)},
                            {"starved_share", starved_share(timing)},
-                           {"bottleneck", bottleneck}});
+                           {"input_shares",
+                            {{"read", shares.read},
+                             {"check", shares.check},
+                             {"decode", shares.decode},
+                             {"augment", shares.augment},
+                             {"wait", shares.wait},
+                             {"copy", shares.copy}}},
+                           {"fast_path", timing.stages.fast_path},
+                           {"reference_path", timing.stages.reference_path},
+                           {"left_out", timing.stages.left_out},
+                           {"bottleneck", bottleneck_sentence(timing)}});
   const bool last = at.step == schedule_.total_steps();
   ++at.epoch;
   at.batch = 0;
@@ -340,6 +360,7 @@ TrainOutcome Trainer::finish() {
 
 void Trainer::save() {
   if (saved_step_ == state_.position.step) return;
+  add_left_out();
   state_.totals = totals_.read();
   require_finite(state_.totals);
   const bool inside_epoch = state_.position.batch > 0;
@@ -349,6 +370,14 @@ void Trainer::save() {
   writer_.save(state_);
   saved_step_ = state_.position.step;
   events_.flush();
+}
+
+void Trainer::add_left_out() {
+  if (config_.max_bad_records == 0) return;
+  torch::Tensor count = torch::full({1}, static_cast<double>(watch_.take_left_out()),
+                                    torch::dtype(torch::kDouble).device(ground_.device));
+  ground_.sync.all_reduce_sum(count);
+  state_.samples_skipped += static_cast<uint64_t>(count.item<double>());
 }
 
 void Trainer::note_saved() {
