@@ -25,6 +25,7 @@ Tensor labels_of(const data::Batch& batch) {
 
 DeviceBatch facts_of(const data::Batch& batch, uint64_t order_digest) {
   DeviceBatch out;
+  out.ids = batch.ids;
   out.order_digest = order_digest;
   out.count = batch.count;
   out.global_count = batch.global_count;
@@ -44,8 +45,7 @@ struct BatchFeed::State {
     Tensor current_images, current_labels;  // The batch in it.
     data::Batch source;                     // Held until its copy is done.
     uint64_t order_digest = 0;              // When that was the last batch.
-    at::cuda::CUDAEvent copy_begins{cudaEventDefault}, copied{cudaEventDefault};  // On the copy stream, timed.
-    bool copying = false;                                                         // Between these two events.
+    at::cuda::CUDAEvent begun{cudaEventDefault}, copied{cudaEventDefault};  // On the copy stream, timed.
     at::cuda::CUDAEvent used;  // On the compute stream, after the work on this buffer was queued.
   };
 
@@ -53,11 +53,18 @@ struct BatchFeed::State {
     if (device.is_cuda()) copy_stream = c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index());
   }
 
+  // Waits for a buffer's copy, which is usually long done, and counts it.
+  void settle(Buffer& buffer) {
+    if (buffer.source.count == 0) return;  // Nothing was copied.
+    buffer.copied.synchronize();
+    copy_seconds += buffer.begun.elapsed_time(buffer.copied) / 1e3;
+  }
+
   // Queues the copy of the next batch into a buffer; false at the end of the epoch.
   bool fetch(size_t index) {
     Buffer& buffer = buffers[index];
     // The slot of the batch before may go back only when it has been read.
-    finish_copy(buffer);
+    if (buffer.source.slot) settle(buffer);
     buffer.source = {};
     std::optional<data::Batch> batch = pipeline.next();
     if (!batch) return false;
@@ -66,7 +73,7 @@ struct BatchFeed::State {
     if (buffer.source.count == 0) return true;
     const c10::cuda::CUDAStreamGuard on_copy_stream(*copy_stream);
     buffer.used.block(*copy_stream);
-    buffer.copy_begins.record(*copy_stream);
+    buffer.begun.record(*copy_stream);
     const auto place = [&](Tensor& target, const Tensor& host) {
       if (!target.defined() || target.numel() < host.numel())
         target = torch::empty({host.numel()}, host.options().device(device));
@@ -77,15 +84,7 @@ struct BatchFeed::State {
     buffer.current_images = place(buffer.images, images_of(buffer.source));
     buffer.current_labels = place(buffer.labels, labels_of(buffer.source));
     buffer.copied.record(*copy_stream);
-    buffer.copying = true;
     return true;
-  }
-
-  void finish_copy(Buffer& buffer) {
-    if (!buffer.copying) return;
-    buffer.copied.synchronize();
-    copy_seconds += 1e-3 * static_cast<double>(buffer.copy_begins.elapsed_time(buffer.copied));
-    buffer.copying = false;
   }
 
   void prefetch() {
@@ -113,10 +112,9 @@ struct BatchFeed::State {
 
   void start(uint64_t epoch, uint64_t first_batch, const data::EpochSettings& settings) {
     for (Buffer& buffer : buffers) {
-      finish_copy(buffer);
+      if (buffer.source.slot) settle(buffer);
       buffer.source = {};
     }
-    copy_seconds = 0;
     pipeline.start_epoch(epoch, first_batch, settings);
     in_use.reset();
     turn = 0;

@@ -22,6 +22,7 @@ namespace imgtrain {
 struct DeviceBatch {
   torch::Tensor images;               // uint8, count x size x size x 3; undefined where this rank has no samples.
   torch::Tensor labels;               // int64, count.
+  const uint64_t* ids = nullptr;      // Of the samples, count of them, on the host.
   int64_t count = 0;                  // Of this rank.
   int64_t global_count = 0;           // Of all ranks together.
   uint64_t index = 0;                 // Global batch number within the epoch.
@@ -40,7 +41,7 @@ class BatchFeed {
   // Queues the copy of the next batch beside the work that is queued on the current one. Call when that is queued: it
   // may wait for the input side. Does nothing on the CPU.
   void prefetch();
-  // What the copies of this epoch took on the device's copy stream, as far as they are known to be done; 0 on the CPU.
+  // Of copies to the device that are complete, since the feed was made. 0 on the CPU, which copies nothing.
   double copy_seconds() const;
 
  private:

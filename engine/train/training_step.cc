@@ -15,11 +15,13 @@ TrainingStep::TrainingStep(ResNet model, const RunConfig& config, torch::Device 
       optimizer_(*model_, config),
       scaler_(device, config.precision == Precision::kFp16, config.loss_scale_init, config.loss_scale_growth_interval),
       statistics_(*model_),
-      normalizer_(device) {
+      normalizer_(device),
+      clock_(device) {
   sync_.attach(optimizer_.parameters());
 }
 
 void TrainingStep::run(const DeviceBatch& batch, const StepRates& rates, DeviceTotals& totals) {
+  clock_.begin();
   model_->train();
   sync_.zero_gradients();
   statistics_.begin_step();
@@ -38,12 +40,15 @@ void TrainingStep::run(const DeviceBatch& batch, const StepRates& rates, DeviceT
     statistics_.add_group(count);
     totals.add(logits, labels, loss_sum);
   }
+  clock_.mark(StageClock::kForwardBackward);
   sync_.finish();
   sync_.all_reduce_sum(statistics_.sums());
+  clock_.mark(StageClock::kExchange);
   statistics_.commit();
   scaler_.unscale(optimizer_.gradients());
   optimizer_.step(rates, scaler_.found_inf());
   scaler_.update();
+  clock_.mark(StageClock::kOptimizer);
 }
 
 }  // namespace imgtrain

@@ -18,6 +18,7 @@
 #include "engine/train/optimizer.h"
 #include "engine/train/run/run_config.h"
 #include "engine/train/run/schedule.h"
+#include "engine/train/stage_clock.h"
 
 namespace imgtrain {
 
@@ -29,9 +30,11 @@ class TrainingStep {
   // Adds loss and hits of this rank's samples to `totals`. Queues work on the device without waiting for it.
   void run(const DeviceBatch& batch, const StepRates& rates, DeviceTotals& totals);
 
+  torch::Device device() const { return device_; }
   ResNet& model() { return model_; }
   Optimizer& optimizer() { return optimizer_; }
   GradientScaler& scaler() { return scaler_; }
+  StageClock& clock() { return clock_; }
 
  private:
   ResNet model_;
@@ -42,6 +45,7 @@ class TrainingStep {
   GradientScaler scaler_;
   BatchNormStatistics statistics_;
   PixelNormalizer normalizer_;
+  StageClock clock_;
 };
 
 }  // namespace imgtrain
