@@ -19,12 +19,18 @@ std::string hex(uint64_t value) {
   return text;
 }
 
+// The file that a block came from; `otherwise` where it never got as far as a file.
+std::filesystem::path path_of(const LoadedBlock& block, const std::filesystem::path& otherwise) {
+  return block.path().empty() ? otherwise : block.path();
+}
+
 }  // namespace
 
-SampleDecoder::SampleDecoder(const imgpack::Dataset& dataset, const PipelineOptions& options)
+SampleDecoder::SampleDecoder(const imgpack::Dataset& dataset, const PipelineOptions& options, SampleStages& stages)
     : dataset_(dataset),
       split_(dataset.split(options.split)),
       options_(options),
+      stages_(stages),
       decoder_(imgpack::jpeg::make_decoder(
           {options.reference_decoder ? imgpack::jpeg::DecoderKind::kReference : imgpack::jpeg::DecoderKind::kFast})) {}
 
@@ -43,12 +49,14 @@ imgpack::jpeg::DecodePath SampleDecoder::decode(const PlannedSample& sample, uin
     if (name.empty() && record < split_.columns.names.size()) name = split_.columns.names[record];
     if (name.empty()) name = "id " + hex(split_.columns.id[record]);
     const bool placed = !error.path().empty();
+    const std::filesystem::path source = dataset_.shard_path(split_.info.name, split_.shard[record]);
+    const std::filesystem::path path = placed ? error.path() : path_of(*sample.block->loaded, source);
+    std::string hint = error.hint().empty() ? "imgpack verify " + dataset_.folder().string() : error.hint();
+    if (path != source) hint = "delete this local copy: the next start makes it again from " + source.string();
     throw Error(error.kind(),
                 error.message() + " (sample " + name + ", record " + std::to_string(record) + " of split " +
                     split_.info.name + ")",
-                placed ? error.path() : dataset_.shard_path(split_.info.name, split_.shard[record]),
-                placed ? error.offset() : split_.offset[record],
-                error.hint().empty() ? "imgpack verify " + dataset_.folder().string() : error.hint());
+                path, placed ? error.offset() : split_.offset[record], hint);
   }
 }
 
@@ -59,17 +67,23 @@ imgpack::jpeg::DecodePath SampleDecoder::decode_record(const PlannedSample& samp
 
   const imgpack::IndexColumns& columns = split_.columns;
   const uint64_t record = sample.record;
-  const auto path = dataset_.shard_path(split_.info.name, split_.shard[record]);
+  const auto path = path_of(block, dataset_.shard_path(split_.info.name, split_.shard[record]));
   const auto bytes = block.bytes(sample.block->at[record - sample.block->first_record], columns.record_bytes[record]);
-  const imgpack::RecordView view = imgpack::parse_record(bytes, path, split_.offset[record]);
-  name = view.meta.name;
-  imgpack::check_against_index(view, columns, record, path, split_.offset[record]);
-
-  const imgpack::jpeg::SampleWindow window =
-      options_.transform == Transform::kTrain
-          ? random_resized_crop(view.meta.width, view.meta.height, options_.crop,
-                                {options_.seed, epoch, view.meta.id, sample.repeat})
-          : resize_center_crop(view.meta.width, view.meta.height, options_.resize_short, size);
+  imgpack::RecordView view;
+  {
+    const Stopwatch::Lap lap(stages_.check);
+    view = imgpack::parse_record(bytes, path, split_.offset[record]);
+    name = view.meta.name;
+    imgpack::check_against_index(view, columns, record, path, split_.offset[record]);
+  }
+  imgpack::jpeg::SampleWindow window;
+  {
+    const Stopwatch::Lap lap(stages_.augment);
+    window = options_.transform == Transform::kTrain
+                 ? random_resized_crop(view.meta.width, view.meta.height, options_.crop,
+                                       {options_.seed, epoch, view.meta.id, sample.repeat})
+                 : resize_center_crop(view.meta.width, view.meta.height, options_.resize_short, size);
+  }
   return decoder_->decode(view.image(), view.entropy_index(), window, static_cast<int>(size), static_cast<int>(size),
                           options_.filter, rgb);
 }

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "engine/data/batch_pipeline.h"
 
@@ -18,13 +20,14 @@ namespace imgtrain {
 
 // A batch on the device. Valid until the next call of next() or start_epoch().
 struct DeviceBatch {
-  torch::Tensor images;           // uint8, count x size x size x 3; undefined where this rank has no samples.
-  torch::Tensor labels;           // int64, count.
-  const uint64_t* ids = nullptr;  // Of the samples, count of them, on the host.
-  int64_t count = 0;              // Of this rank.
-  int64_t global_count = 0;       // Of all ranks together.
-  uint64_t index = 0;             // Global batch number within the epoch.
-  uint64_t order_digest = 0;      // Of the epoch up to and with this batch.
+  torch::Tensor images;               // uint8, count x size x size x 3; undefined where this rank has no samples.
+  torch::Tensor labels;               // int64, count.
+  const uint64_t* ids = nullptr;      // Of the samples, count of them, on the host.
+  int64_t count = 0;                  // Of this rank.
+  int64_t global_count = 0;           // Of all ranks together.
+  uint64_t index = 0;                 // Global batch number within the epoch.
+  uint64_t order_digest = 0;          // Of the epoch up to and with this batch.
+  std::vector<std::string> left_out;  // What was wrong with each damaged record of this rank that is not in it.
 };
 
 class BatchFeed {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/data/cache_policy.h"
 #include "engine/train/run/duration.h"
 
 namespace imgtrain {
@@ -108,6 +109,9 @@ struct RunConfig {
   int64_t threads = 0;
   int64_t input_threads = 0;
   int64_t slots = 3;
+  data::CacheMode page_cache = data::CacheMode::kAuto;
+  std::string cache_dir;        // Empty: no local copy.
+  int64_t max_bad_records = 0;  // In an epoch and process; 0: the first one stops the run.
 
   bool operator==(const RunConfig&) const = default;
 
