@@ -26,6 +26,8 @@ Tensor labels_of(const data::Batch& batch) {
 DeviceBatch facts_of(const data::Batch& batch, uint64_t order_digest) {
   DeviceBatch out;
   out.order_digest = order_digest;
+  out.blanks = batch.blanks;
+  out.first = batch.first;
   out.count = batch.count;
   out.global_count = batch.global_count;
   out.index = batch.index;
@@ -166,12 +168,12 @@ void BatchFeed::prefetch() {
   if (state_->device.is_cuda()) state_->prefetch();
 }
 
-PixelNormalizer::PixelNormalizer(torch::Device device) {
+PixelNormalizer::PixelNormalizer(torch::Device device, torch::Dtype type) {
   // (v / 255 - mean) / std as one multiplication and one addition.
   const Tensor mean = torch::tensor({0.485, 0.456, 0.406}, torch::kDouble);
   const Tensor deviation = torch::tensor({0.229, 0.224, 0.225}, torch::kDouble);
-  scale_ = (1.0 / (255.0 * deviation)).to(device, torch::kFloat);
-  shift_ = (-mean / deviation).to(device, torch::kFloat);
+  scale_ = (1.0 / (255.0 * deviation)).to(device, type);
+  shift_ = (-mean / deviation).to(device, type);
 }
 
 Tensor PixelNormalizer::operator()(const Tensor& images) {
@@ -181,7 +183,7 @@ Tensor PixelNormalizer::operator()(const Tensor& images) {
     row_scale_ = scale_.repeat({width});
     row_shift_ = shift_.repeat({width});
   }
-  const Tensor rows = images.view({count, height, 3 * width}).to(torch::kFloat);
+  const Tensor rows = images.view({count, height, 3 * width}).to(scale_.scalar_type());
   return torch::addcmul(row_shift_, rows, row_scale_).view({count, height, width, 3}).permute({0, 3, 1, 2});
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/train/checkpoint.h"
 #include "engine/train/compute_device.h"
 #include "engine/train/evaluator.h"
 #include "engine/train/model_setup.h"
@@ -32,7 +33,7 @@ std::filesystem::path weights_of_run(imgpack::FileSystem& fs, const std::filesys
     throw Error(ErrorKind::kInvalidInput,
                 "expected the weights of a run, found neither weights.safetensors nor a checkpoint", run);
   }
-  return store.tensors_path(found->step, "weights");
+  return weights_of_checkpoint(store, *found);
 }
 
 // Image sizes that a weights file states; nothing for files of other programs.

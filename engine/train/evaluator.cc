@@ -14,6 +14,20 @@ namespace imgtrain {
 using imgpack::Error;
 using imgpack::ErrorKind;
 
+namespace {
+
+// With eval_flip the mean over an image and its mirror image.
+torch::Tensor logits_of(ResNet& model, torch::Tensor images, torch::Device device, const RunConfig& config) {
+  if (config.precision == Precision::kFp64) images = images.to(torch::kDouble);
+  const Autocast scope(device.type(), config.precision);
+  const torch::Tensor logits = model->forward(images);
+  if (!config.eval_flip) return logits;
+  const torch::Tensor mirrored = images.flip({3}).contiguous(at::MemoryFormat::ChannelsLast);
+  return (logits + model->forward(mirrored)) / 2;
+}
+
+}  // namespace
+
 Evaluator::Evaluator(imgpack::FileSystem& fs, const imgpack::Dataset& dataset, const std::string& split,
                      const RunConfig& config, torch::Device device, GradientSync& sync)
     : split_(split),
@@ -37,11 +51,7 @@ std::optional<Totals> Evaluator::run(ResNet& model, RunListener& listener) {
   bool stopped = false;
   while (const auto batch = feed_.next()) {
     if (batch->count > 0) {
-      torch::Tensor logits;
-      {
-        const Autocast scope(device_.type(), config_.precision);
-        logits = model->forward(normalizer_(batch->images));
-      }
+      const torch::Tensor logits = logits_of(model, normalizer_(batch->images), device_, config_);
       totals.add(logits, batch->labels, cross_entropy_sum(logits, batch->labels, 0));
     }
     feed_.prefetch();

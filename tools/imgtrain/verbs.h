@@ -11,5 +11,6 @@ imgpack::cli::Verb drill_verb();
 imgpack::cli::Verb recipes_verb();
 imgpack::cli::Verb config_verb();
 imgpack::cli::Verb schedule_verb();
+imgpack::cli::Verb augment_preview_verb();
 
 }  // namespace imgtrain
