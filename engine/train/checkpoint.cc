@@ -62,6 +62,7 @@ std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, 
   metadata["dataset_id"] = dataset_id;
   metadata["eval_size"] = std::to_string(config.eval_size);
   metadata["eval_resize"] = std::to_string(config.eval_resize);
+  if (config.eval_crop_ratio > 0) metadata["eval_crop_ratio"] = number_text(config.eval_crop_ratio);
   return metadata;
 }
 

@@ -47,6 +47,12 @@ ConfigLayer sizes_in(const TensorFile& file, const std::filesystem::path& path) 
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error == std::errc() && end == text.data() + text.size()) layer.values[key] = value;
   }
+  if (const auto stated = file.metadata.find("eval_crop_ratio"); stated != file.metadata.end()) {
+    double value = 0;
+    const std::string& text = stated->second;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size()) layer.values["eval_crop_ratio"] = value;
+  }
   return layer;
 }
 
