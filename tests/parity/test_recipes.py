@@ -174,11 +174,11 @@ class Recipe(unittest.TestCase):
                 if step["step"] + 1 < STEPS:
                     self.schedule.step()
 
-        self.check({"train_size": 40, "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "onecycle"},
+        self.check({"train_size": 32, "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "onecycle"},
                    False, Training)
 
     def test_ffcv_style_with_blurpool_label_smoothing_and_growing_images(self):
-        lr, epochs, peak = 0.2, 5, 2
+        lr, epochs, peak = 0.05, 5, 2
 
         class Training:
             def __init__(self, model):
@@ -258,7 +258,7 @@ class Recipe(unittest.TestCase):
             values = torch.tensor([0.0, share, 1 - share, 1.0], dtype=torch.float64)
             return values[(y.double().unsqueeze(-1) - values).abs().argmin(-1)]
 
-        self.check({"train_size": 40, "optimizer": "lamb", "lr": lr, "weight_decay": 0.02,
+        self.check({"train_size": 32, "optimizer": "lamb", "lr": lr, "weight_decay": 0.02,
                     "no_decay": "norms-and-biases", "schedule": "cosine", "warmup": "1ep", "warmup_start": 1e-4,
                     "decay_from_start": True, "lr_final": 1e-6 / lr, "lr_hold": "epoch", "loss": "bce",
                     "interpolation": "bicubic", "auto_augment": "rand-m6-mstd0.5-inc1", "mixup": 0.1, "cutmix": 1.0,
