@@ -25,6 +25,7 @@ Tensor labels_of(const data::Batch& batch) {
 
 DeviceBatch facts_of(const data::Batch& batch, uint64_t order_digest) {
   DeviceBatch out;
+  out.ids = batch.ids;
   out.order_digest = order_digest;
   out.blanks = batch.blanks;
   out.first = batch.first;
@@ -45,19 +46,26 @@ struct BatchFeed::State {
     Tensor current_images, current_labels;  // The batch in it.
     data::Batch source;                     // Held until its copy is done.
     uint64_t order_digest = 0;              // When that was the last batch.
-    at::cuda::CUDAEvent copied;             // On the copy stream.
-    at::cuda::CUDAEvent used;               // On the compute stream, after the work on this buffer was queued.
+    at::cuda::CUDAEvent begun{cudaEventDefault}, copied{cudaEventDefault};  // On the copy stream, timed.
+    at::cuda::CUDAEvent used;  // On the compute stream, after the work on this buffer was queued.
   };
 
   State(data::BatchPipeline& p, torch::Device d) : pipeline(p), device(d) {
     if (device.is_cuda()) copy_stream = c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index());
   }
 
+  // Waits for a buffer's copy, which is usually long done, and counts it.
+  void settle(Buffer& buffer) {
+    if (buffer.source.count == 0) return;  // Nothing was copied.
+    buffer.copied.synchronize();
+    copy_seconds += buffer.begun.elapsed_time(buffer.copied) / 1e3;
+  }
+
   // Queues the copy of the next batch into a buffer; false at the end of the epoch.
   bool fetch(size_t index) {
     Buffer& buffer = buffers[index];
     // The slot of the batch before may go back only when it has been read.
-    if (buffer.source.slot) buffer.copied.synchronize();
+    if (buffer.source.slot) settle(buffer);
     buffer.source = {};
     std::optional<data::Batch> batch = pipeline.next();
     if (!batch) return false;
@@ -66,6 +74,7 @@ struct BatchFeed::State {
     if (buffer.source.count == 0) return true;
     const c10::cuda::CUDAStreamGuard on_copy_stream(*copy_stream);
     buffer.used.block(*copy_stream);
+    buffer.begun.record(*copy_stream);
     const auto place = [&](Tensor& target, const Tensor& host) {
       if (!target.defined() || target.numel() < host.numel())
         target = torch::empty({host.numel()}, host.options().device(device));
@@ -104,7 +113,7 @@ struct BatchFeed::State {
 
   void start(uint64_t epoch, uint64_t first_batch, const data::EpochSettings& settings) {
     for (Buffer& buffer : buffers) {
-      if (buffer.source.slot) buffer.copied.synchronize();
+      if (buffer.source.slot) settle(buffer);
       buffer.source = {};
     }
     pipeline.start_epoch(epoch, first_batch, settings);
@@ -121,6 +130,7 @@ struct BatchFeed::State {
   size_t turn = 0;               // The one that is filled next, or has been.
   enum class Ahead { kUnknown, kWaiting, kEnd } state = Ahead::kUnknown;
   data::Batch on_host;  // CPU: the batch whose slot is being looked into.
+  double copy_seconds = 0;
 };
 
 #else
@@ -136,6 +146,7 @@ struct BatchFeed::State {
   data::BatchPipeline& pipeline;
   torch::Device device;
   data::Batch on_host;
+  double copy_seconds = 0;
 };
 
 #endif
@@ -166,6 +177,10 @@ std::optional<DeviceBatch> BatchFeed::next() {
 
 void BatchFeed::prefetch() {
   if (state_->device.is_cuda()) state_->prefetch();
+}
+
+double BatchFeed::copy_seconds() const {
+  return state_->copy_seconds;
 }
 
 PixelNormalizer::PixelNormalizer(torch::Device device, torch::Dtype type) {

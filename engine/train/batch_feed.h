@@ -18,8 +18,9 @@ namespace imgtrain {
 
 // A batch on the device. Valid until the next call of next() or start_epoch().
 struct DeviceBatch {
-  torch::Tensor images;  // uint8, count x size x size x 3; undefined where this rank has no samples.
-  torch::Tensor labels;  // int64, count.
+  torch::Tensor images;           // uint8, count x size x size x 3; undefined where this rank has no samples.
+  torch::Tensor labels;           // int64, count.
+  const uint64_t* ids = nullptr;  // Of the samples, count of them, on the host.
   const data::BlankBoxes* blanks = nullptr;  // Of every image, on the host; nullptr: none.
   int64_t first = 0;                         // Position of this rank's first sample in the global batch.
   int64_t count = 0;                         // Of this rank.
@@ -39,6 +40,8 @@ class BatchFeed {
   // Queues the copy of the next batch beside the work that is queued on the current one. Call when that is queued: it
   // may wait for the input side. Does nothing on the CPU.
   void prefetch();
+  // Of copies to the device that are complete, since the feed was made. 0 on the CPU, which copies nothing.
+  double copy_seconds() const;
 
  private:
   struct State;

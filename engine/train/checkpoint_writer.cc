@@ -1,9 +1,11 @@
 #include "engine/train/checkpoint_writer.h"
 
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "engine/train/checkpoint.h"
+#include "format/error.h"
 
 #ifdef IMGTRAIN_WITH_CUDA
 #include <ATen/cuda/CUDAEvent.h>
@@ -86,6 +88,16 @@ void CheckpointWriter::save(const RunState& state) {
   writing_ = std::async(std::launch::async, [this, state, copied, options = model_->options()] {
     const Clock::time_point begun = Clock::now();
     copied.wait();
+    // A step whose loss was sound may have made weights that are not: they would be carried on from here.
+    for (const Copy& copy : weights_) {
+      if (copy.host.is_floating_point() && !std::isfinite(copy.host.sum(torch::kDouble).item<double>()))
+        throw imgpack::Error(imgpack::ErrorKind::kInvalidInput,
+                             "weights are no longer numbers after step " + std::to_string(state.position.step) + " (" +
+                                 copy.name + "): nothing was saved",
+                             {}, {},
+                             "lower --lr, lengthen the warm-up or use --precision fp32; the last checkpoint is "
+                             "from before");
+    }
     write_checkpoint(fs_, store_, state, options, host_side(weights_), host_side(optimizer_), host_side(average_));
     return seconds_since(begun);
   });

@@ -20,7 +20,8 @@ TrainingStep::TrainingStep(ResNet model, const RunConfig& config, torch::Device 
       optimizer_(*model_, config),
       scaler_(device, config.precision == Precision::kFp16, config.loss_scale_init, config.loss_scale_growth_interval),
       statistics_(*model_),
-      normalizer_(device, config.precision == Precision::kFp64 ? torch::kDouble : torch::kFloat) {
+      normalizer_(device, config.precision == Precision::kFp64 ? torch::kDouble : torch::kFloat),
+      clock_(device) {
   sync_.attach(optimizer_.parameters());
   if (config.drop_path > 0) drop_rates_ = drop_path_rates(model_->options().depth, config.drop_path);
 }
@@ -65,6 +66,7 @@ void TrainingStep::descend() {
 }
 
 void TrainingStep::run(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals) {
+  clock_.begin();
   model_->train();
   sync_.zero_gradients();
   statistics_.begin_step();
@@ -87,13 +89,16 @@ void TrainingStep::run(const DeviceBatch& batch, const StepPlan& plan, DeviceTot
     scaler_.scaled(loss_sum / static_cast<double>(batch.global_count)).backward();
     if (climbs) descend();
   }
+  clock_.mark(StageClock::kForwardBackward);
   sync_.finish();
   sync_.all_reduce_sum(statistics_.sums());
+  clock_.mark(StageClock::kExchange);
   statistics_.commit();
   scaler_.unscale(optimizer_.gradients());
   if (config_.clip_norm > 0) clip_gradients(optimizer_.gradients(), config_.clip_norm);
   optimizer_.step(plan.rates, scaler_.found_inf());
   scaler_.update();
+  clock_.mark(StageClock::kOptimizer);
 }
 
 }  // namespace imgtrain

@@ -26,6 +26,7 @@
 #include "engine/train/optimizer.h"
 #include "engine/train/run/run_config.h"
 #include "engine/train/run/schedule.h"
+#include "engine/train/stage_clock.h"
 
 namespace imgtrain {
 
@@ -44,9 +45,11 @@ class TrainingStep {
   // Adds loss and hits of this rank's samples to `totals`. Queues work on the device without waiting for it.
   void run(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals);
 
+  torch::Device device() const { return device_; }
   ResNet& model() { return model_; }
   Optimizer& optimizer() { return optimizer_; }
   GradientScaler& scaler() { return scaler_; }
+  StageClock& clock() { return clock_; }
 
  private:
   // Draws which branches of the network this group drops.
@@ -66,6 +69,7 @@ class TrainingStep {
   PixelNormalizer normalizer_;
   std::vector<double> drop_rates_;         // Of every block; empty: none is dropped.
   std::vector<torch::Tensor> weights_at_;  // sam: the weights before climbing.
+  StageClock clock_;
 };
 
 }  // namespace imgtrain

@@ -85,7 +85,7 @@ nap() {
   kill $! 2>/dev/null || :
 }
 if command -v nvidia-smi >/dev/null; then
-  "$aws_scripts/gpu-monitor.sh" --out "$opt_folder/gpu.csv" --interval 30s &
+  "$aws_scripts/gpu-monitor.sh" --out "$state_folder/gpu.csv" --interval 30s &
   monitor=$!
 fi
 

@@ -6,7 +6,9 @@ rest by itself, with torchvision's network, torch's and timm's losses, optimizer
 own definitions. In double precision two correct implementations stay together for all 50 steps; in single precision
 they part within a few, whoever wrote them, since a ReLU near zero changes sides.
 
-Stated tolerance: relative error 1e-9 of the loss, 1e-7 of every gradient (2-norm over the gradient), at every step.
+Stated tolerance, as relative error of the loss and of every gradient (2-norm over the gradient): 1e-11 in each of the
+first five steps, where a wrong definition shows at once, and 1e-4 in all 50: rounding errors of 1e-16 grow from step to
+step, most of all while the learning rate is high.
 """
 
 import json
@@ -31,7 +33,7 @@ from torch.optim import lr_scheduler
 
 BIN = pathlib.Path(os.environ["BIN_DIR"])
 STEPS, CLASSES, BATCH, GROUP, TRAIN_IMAGES = 50, 4, 16, 8, 160  # 10 steps an epoch
-LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-9, 1e-7
+FIRST_STEPS, FIRST_TOLERANCE, TOLERANCE = 5, 1e-11, 1e-4
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
 DEVIATION = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
 
@@ -144,13 +146,14 @@ class Recipe(unittest.TestCase):
                 loss += part.item()
             training.optimizer.step()
             training.after_step(step)
+            tolerance = FIRST_TOLERANCE if seen < FIRST_STEPS else TOLERANCE
             error = abs(loss - step["loss"]) / abs(loss)
             worst_loss = max(worst_loss, error)
-            self.assertLess(error, LOSS_TOLERANCE, f"loss of step {seen}")
+            self.assertLess(error, tolerance, f"loss of step {seen}")
             for name, parameter in zip(names, parameters):
                 error = ((gradients[name] - parameter.grad).norm() / parameter.grad.norm().clamp_min(1e-300)).item()
                 worst_gradient = max(worst_gradient, error)
-                self.assertLess(error, GRADIENT_TOLERANCE, f"gradient of {name} in step {seen}")
+                self.assertLess(error, tolerance, f"gradient of {name} in step {seen}")
             seen += 1
         self.assertEqual(seen, STEPS)
         print(f"{self.id().split('.')[-1]}: {seen} steps, largest relative error of the loss {worst_loss:.1e}, "

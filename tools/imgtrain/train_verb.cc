@@ -53,6 +53,7 @@ int run(const cli::Arguments& arguments) {
   TrainRequest request;
   request.config = resolve_arguments(arguments);
   request.fresh = arguments.has("fresh");
+  request.extend = arguments.has("extend");
   request.created_by = std::string("imgtrain ") + IMGPACK_VERSION;
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
   const SpotNoticeWatcher watcher(
@@ -91,10 +92,16 @@ cli::Verb train_verb() {
   verb.options.push_back({.name = "fresh",
                           .value = "",
                           .help = "If the run folder holds a run already, train into a new folder beside it."});
+  verb.options.push_back({.name = "extend",
+                          .value = "",
+                          .help = "Go on with the run that is there under another length, batch, learning rate or "
+                                  "schedule. The learning rates on both sides of the seam are printed."});
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
   verb.examples = {
+      {"imgtrain --shards DIR --recipe fast --duration 24ep --extend",
+       "train on for longer than was asked for at first"},
       {"imgtrain --shards /mnt/data/imagenet.shards --recipe fast --out runs/r1", "train, or resume"},
       {"imgtrain --shards DIR --recipe reference --batch 512 --lr-per-batch 1792",
        "a recipe on fewer devices, its learning rate scaled with the batch"},

@@ -139,7 +139,13 @@ struct RunConfig {
   Duration evaluate_every{1, Duration::Unit::kEpochs};
   Duration checkpoint_every{1, Duration::Unit::kEpochs};
   int64_t keep_checkpoints = 3;
+  int64_t keep_every = 0;  // Epochs; 0: none beyond keep_checkpoints.
+  bool keep_best = true;
   int64_t log_seconds = 10;
+  bool step_times = false;
+  bool tensorboard = false;
+  std::string mlflow;  // URI of a tracking server; empty: none.
+  std::string mlflow_experiment = "imgtrain";
 
   // This machine.
   DeviceKind device = DeviceKind::kAuto;

@@ -397,8 +397,17 @@ std::vector<Field> report_fields() {
                "Save after so much training; always at the end of an epoch too"),
       integer("keep_checkpoints", kMachine, &C::keep_checkpoints, 2, 10000,
               "How many of the latest checkpoints stay; two at least, so that a damaged one costs one interval"),
+      integer("keep_every", kMachine, &C::keep_every, 0, 1 << 20,
+              "Also keep the checkpoint at the end of every so many epochs, for good; 0: none"),
+      flag("keep_best", kMachine, &C::keep_best,
+           "Also keep the checkpoint that did best in evaluation (checkpoints/best names it)"),
       integer("log_seconds", kMachine, &C::log_seconds, 1, 86400,
               "Seconds between progress lines where stderr is not a terminal"),
+      flag("step_times", kMachine, &C::step_times,
+           "Write the time of every stage of every step to step_times.csv in the run folder"),
+      flag("tensorboard", kMachine, &C::tensorboard, "Write TensorBoard event files to tensorboard/ in the run folder"),
+      text("mlflow", kMachine, &C::mlflow, "Send curves to this MLflow tracking server (http://HOST:PORT)"),
+      text("mlflow_experiment", kMachine, &C::mlflow_experiment, "MLflow experiment that the run belongs to"),
   };
 }
 

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "engine/model/weights.h"
+#include "engine/train/lr_finder.h"
 
 namespace imgtrain {
 namespace {
@@ -229,6 +232,96 @@ TEST(TrainingStep, Bf16FollowsFp32Closely) {
   low.precision = Precision::kBf16;
   Trial exact(config_for(20, 20)), lowered(low);
   EXPECT_NEAR(exact.steps(labelled_batch(20), 4).loss(), lowered.steps(labelled_batch(20), 4).loss(), 0.15);
+}
+
+// Gradients of half precision at a scale that they cannot bear: steps are skipped and the scale halves until they can,
+// then the run goes on. (A training run refuses fp16 on a CPU for its speed; its arithmetic is there.)
+void expect_overflow_skips_and_goes_on(torch::Device device) {
+  RunConfig config = config_for(8, 8);
+  config.precision = Precision::kFp16;
+  config.loss_scale_init = 67108864;  // 2^26: far beyond what fp16 holds.
+  const auto sync = make_gradient_sync(Launch(), device);
+  ResNet model = Trial::make(config);
+  model->to(device);
+  TrainingStep step(model, config, device, *sync);
+  DeviceBatch batch = labelled_batch(8);
+  batch.images = batch.images.to(device);
+  batch.labels = batch.labels.to(device);
+  const auto weights = [&] {
+    std::vector<torch::Tensor> copies;
+    for (const torch::Tensor& parameter : model->parameters()) copies.push_back(parameter.detach().cpu().clone());
+    return copies;
+  };
+  DeviceTotals totals(device);
+  const auto before = weights();
+  double scale = step.scaler().state()->scale;
+  int skipped = 0, taken = 0;
+  for (int i = 0; i < 200 && taken < 3; ++i) {
+    const auto last = weights();
+    step.run(batch, {0.01, 0.9}, totals);
+    const auto now = weights();
+    const double next = step.scaler().state()->scale;
+    const bool moved = !torch::equal(now.front(), last.front());
+    if (next < scale) {
+      EXPECT_DOUBLE_EQ(next, scale / 2);
+      for (size_t k = 0; k < now.size(); ++k)
+        EXPECT_TRUE(torch::equal(now[k], last[k])) << "a skipped step moved " << k;
+      ++skipped;
+    } else {
+      EXPECT_DOUBLE_EQ(next, scale);
+      EXPECT_TRUE(moved);
+      ++taken;
+    }
+    scale = next;
+  }
+  EXPECT_GT(skipped, 0);
+  EXPECT_EQ(taken, 3);
+  for (const torch::Tensor& weight : weights()) EXPECT_TRUE(weight.isfinite().all().item<bool>());
+  EXPECT_TRUE(std::isfinite(totals.read().loss()));
+}
+
+TEST(TrainingStep, AnOverflowSkipsTheStepHalvesTheScaleAndTheRunGoesOn) {
+  expect_overflow_skips_and_goes_on(torch::kCPU);
+}
+
+TEST(TrainingStepOnCuda, AnOverflowSkipsTheStepHalvesTheScaleAndTheRunGoesOn) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device here";
+  expect_overflow_skips_and_goes_on(torch::Device(torch::kCUDA, 0));
+}
+
+TEST(RangeTest, GivesTheCurveAndPutsEverythingBack) {
+  Trial run(config_for(20, 20));
+  const DeviceBatch batch = labelled_batch(20);
+  run.steps(batch, 1);  // Momentum and statistics that are not zero.
+  std::vector<torch::Tensor> before;
+  for (const auto& [name, tensor] : state_dict(*run.model)) before.push_back(tensor.detach().clone());
+  for (const auto& [name, tensor] : run.step.optimizer().state()) before.push_back(tensor.detach().clone());
+  LrRange range{1e-5, 1, 12};
+  const auto curve = range_test(run.step, range, 0.9, [&] { return std::optional(batch); });
+  ASSERT_TRUE(curve);
+  EXPECT_GT(curve->points().size(), 5u);
+  EXPECT_DOUBLE_EQ(curve->points()[1].lr, rate_at(range, 1));
+  EXPECT_LT(curve->points()[5].loss, curve->points()[0].loss);
+  std::vector<torch::Tensor> after;
+  for (const auto& [name, tensor] : state_dict(*run.model)) after.push_back(tensor);
+  for (const auto& [name, tensor] : run.step.optimizer().state()) after.push_back(tensor);
+  ASSERT_EQ(after.size(), before.size());
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(torch::equal(after[i], before[i])) << i;
+  int calls = 0;
+  EXPECT_FALSE(range_test(run.step, range, 0.9, [&]() -> std::optional<DeviceBatch> {
+    return ++calls < 3 ? std::optional(batch) : std::nullopt;
+  }));
+}
+
+TEST(StageClock, TimesOfAStepAreThereWhenItIsDoneAndOnlyOnce) {
+  Trial run(config_for(8, 8));
+  run.steps(labelled_batch(8), 2);
+  for (int i = 0; i < 2; ++i) {
+    const auto times = run.step.clock().take();
+    ASSERT_TRUE(times);
+    EXPECT_GT(times->forward_backward, times->optimizer);
+  }
+  EXPECT_FALSE(run.step.clock().take());
 }
 
 TEST(PixelNormalizer, IsTorchvisionsToTensorAndNormalize) {
