@@ -9,15 +9,22 @@
 
 #include "engine/data/batch_pipeline.h"
 #include "engine/data/batch_planner.h"
+#include "engine/data/stopwatch.h"
 #include "format/dataset.h"
 #include "format/jpeg/image_decoder.h"
 
 namespace imgtrain::data {
 
+// What is not decoding in a sample's time. Shared by all decoders of a pipeline.
+struct SampleStages {
+  Stopwatch check;    // Checksums, and the comparison with the index row.
+  Stopwatch augment;  // Drawing the window.
+};
+
 // Not thread-safe: one per thread. Refers to its arguments.
 class SampleDecoder {
  public:
-  SampleDecoder(const imgpack::Dataset& dataset, const PipelineOptions& options);
+  SampleDecoder(const imgpack::Dataset& dataset, const PipelineOptions& options, SampleStages& stages);
 
   // Throws Error that names the shard, the offset and the sample. REQUIRES: the sample's block is ready or failed.
   imgpack::jpeg::DecodePath decode(const PlannedSample& sample, uint64_t epoch, uint32_t size, uint8_t* rgb,
@@ -31,6 +38,7 @@ class SampleDecoder {
   const imgpack::Dataset& dataset_;
   const imgpack::SplitView& split_;
   const PipelineOptions& options_;
+  SampleStages& stages_;
   std::unique_ptr<imgpack::jpeg::ImageDecoder> decoder_;
   Scratch scratch_;
 };

@@ -32,6 +32,7 @@ DeviceBatch facts_of(const data::Batch& batch, uint64_t order_digest) {
   out.count = batch.count;
   out.global_count = batch.global_count;
   out.index = batch.index;
+  out.left_out = batch.left_out;
   return out;
 }
 

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "engine/data/batch_pipeline.h"
 
@@ -27,6 +29,7 @@ struct DeviceBatch {
   int64_t global_count = 0;                  // Of all ranks together.
   uint64_t index = 0;                        // Global batch number within the epoch.
   uint64_t order_digest = 0;                 // Of the epoch up to and with this batch.
+  std::vector<std::string> left_out;         // What was wrong with each damaged record of this rank that is not in it.
 };
 
 class BatchFeed {

@@ -22,6 +22,7 @@
 #include "engine/train/run/ema_rule.h"
 #include "engine/train/run/image_size_schedule.h"
 #include "engine/train/run/input_options.h"
+#include "engine/train/run/input_watch.h"
 #include "engine/train/run/json_text.h"
 #include "engine/train/run/loss_diagnosis.h"
 #include "engine/train/run/order_proof.h"
@@ -96,6 +97,7 @@ class Trainer {
   ResNet& result_model() { return average_ ? average_->model() : step_.model(); }
   void save();
   void note_saved();
+  void add_left_out();  // Of all ranks, to the samples skipped. Every rank calls it equally often.
   void show_progress(double lr);
   void require_finite(const Totals& totals);
   [[noreturn]] void diagnose(uint64_t step);
@@ -121,6 +123,7 @@ class Trainer {
   const std::shared_ptr<data::SlotAllocator> slots_;
   data::BatchPipeline pipeline_;
   BatchFeed feed_;
+  InputWatch watch_;
   TrainingStep step_;
   std::optional<WeightAverage> average_;  // nullopt: the run keeps none.
   DeviceTotals totals_;
@@ -136,6 +139,7 @@ class Trainer {
   Clock::time_point epoch_start_, last_note_, last_step_;
   data::StageSeconds input_before_;  // When the step before was done.
   double copied_before_ = 0;
+  double copied_before_ = 0;   // Seconds of copies to the device before the running epoch.
   double seconds_before_ = 0;  // Of the running epoch, by runs that this one continues.
 };
 
@@ -144,7 +148,7 @@ Trainer::Trainer(const Ground& ground)
       listener_(ground.listener),
       config_(ground.config),
       train_split_(require_labeled(ground.dataset, config_.train_split)),
-      input_(training_input(config_, {ground.sync.rank(), ground.sync.world()})),
+      input_(training_input(config_, input_share(ground.sync, ground.device))),
       order_(train_split_, input_.order),
       schedule_(config_, order_.batches_per_epoch()),
       sizes_(config_, schedule_.steps_per_epoch(), schedule_.total_steps()),
@@ -153,6 +157,7 @@ Trainer::Trainer(const Ground& ground)
       slots_(slot_memory(ground.device)),
       pipeline_(ground.fs, ground.dataset, input_, *slots_),
       feed_(pipeline_, ground.device),
+      watch_(pipeline_, train_split_, listener_),
       step_(make_model(config_, static_cast<int64_t>(ground.dataset.manifest().classes.size()), ground.device), config_,
             ground.device, ground.sync),
       average_(config_.ema == AverageKind::kNone ? std::nullopt : std::optional<WeightAverage>(step_.model())),
@@ -206,6 +211,7 @@ void Trainer::begin_or_resume() {
   const std::filesystem::path times = times_path();
   if (config_.step_times && ground_.fs.exists(times))
     times_ = StepTimes(true, imgpack::read_text(ground_.fs, times, kMaxTimesBytes), state_.position.step);
+  listener_.say("input: " + std::to_string(pipeline_.threads()) + " decoding threads, " + pipeline_.reading());
   events_.append(found ? "resume" : "start", {{"step", state_.position.step},
                                               {"epoch", state_.position.epoch + 1},
                                               {"total_steps", schedule_.total_steps()},
@@ -303,6 +309,8 @@ bool Trainer::train_epoch() {
   epoch_start_ = last_note_ = last_step_ = Clock::now();
   input_before_ = {};
   feed_.start_epoch(at.epoch, at.batch, {sizes_.decoded(at.epoch), state_.epoch_digest});
+  watch_.begin();
+  copied_before_ = feed_.copy_seconds();
   while (at.batch < batches) {
     const std::optional<DeviceBatch> batch = feed_.next();
     if (!batch) throw Error(ErrorKind::kInternal, "the epoch ended before its last batch");
@@ -316,6 +324,8 @@ bool Trainer::train_epoch() {
     ++at.step;
     state_.epoch_digest = batch->order_digest;
     state_.samples_delivered += static_cast<uint64_t>(batch->global_count);
+    watch_.count(static_cast<uint64_t>(batch->count), batch->left_out);
+    watch_.answer(epoch_title(at.epoch), feed_.copy_seconds() - copied_before_);
     listener_.advance(static_cast<uint64_t>(batch->global_count));
     show_progress(rates.lr);
     if (at.batch == batches) break;
@@ -333,6 +343,7 @@ bool Trainer::train_epoch() {
 void Trainer::close_epoch() {
   Position& at = state_.position;
   const double seconds_here = seconds_since(epoch_start_);
+  add_left_out();
   ground_.sync.all_reduce_sum(totals_.sums());
   Totals totals = totals_.read();
   totals.seconds = seconds_before_ + seconds_here;
@@ -347,10 +358,12 @@ void Trainer::close_epoch() {
   const MetricRow& row = state_.history.back();
   step_.clock().finish();
   collect_times();
-  const EpochTiming timing{seconds_here, totals.samples, pipeline_.threads(), pipeline_.stage_seconds()};
-  const std::string bottleneck = bottleneck_sentence(timing);
+  const double copied = feed_.copy_seconds() - copied_before_;
+  const EpochTiming timing = watch_.timing(copied);
+  const StageShares shares = stage_shares(timing);
   listener_.say(epoch_title(at.epoch) + "  train  " + accuracy_text(row) + "  lr " + fixed(row.learning_rate, 6) +
-                "  " + fixed(row.epoch_time, 1) + " s  (" + bottleneck + ")");
+                "  " + fixed(row.epoch_time, 1) + " s");
+  watch_.report(epoch_title(at.epoch), copied);
   events_.append("epoch", {{"stage", row.stage},
                            {"epoch", row.epoch},
                            {"step", at.step},
@@ -362,7 +375,17 @@ void Trainer::close_epoch() {
                            {"images_per_second", static_cast<double>(totals.samples) / std::max(totals.seconds, 1e-9)},
                            {"order_digest", imgpack::to_hex(state_.epoch_digest)},
                            {"starved_share", starved_share(timing)},
-                           {"bottleneck", bottleneck},
+                           {"input_shares",
+                            {{"read", shares.read},
+                             {"check", shares.check},
+                             {"decode", shares.decode},
+                             {"augment", shares.augment},
+                             {"wait", shares.wait},
+                             {"copy", shares.copy}}},
+                           {"fast_path", timing.stages.fast_path},
+                           {"reference_path", timing.stages.reference_path},
+                           {"left_out", timing.stages.left_out},
+                           {"bottleneck", bottleneck_sentence(timing)},
                            {"stages", times_.take_sums()}});
   const bool last = at.step == schedule_.total_steps();
   ++at.epoch;
@@ -440,6 +463,7 @@ TrainOutcome Trainer::finish() {
 
 void Trainer::save() {
   if (saved_step_ == state_.position.step) return;
+  add_left_out();
   state_.totals = totals_.read();
   require_finite(state_.totals);
   const bool inside_epoch = state_.position.batch > 0;
@@ -451,6 +475,14 @@ void Trainer::save() {
   collect_times();
   if (config_.step_times) imgpack::publish(ground_.fs, times_path(), times_.csv());
   events_.flush();
+}
+
+void Trainer::add_left_out() {
+  if (config_.max_bad_records == 0) return;
+  torch::Tensor count = torch::full({1}, static_cast<double>(watch_.take_left_out()),
+                                    torch::dtype(torch::kDouble).device(ground_.device));
+  ground_.sync.all_reduce_sum(count);
+  state_.samples_skipped += static_cast<uint64_t>(count.item<double>());
 }
 
 void Trainer::note_saved() {

@@ -16,6 +16,10 @@ data::PipelineOptions shared_options(const RunConfig& config, const Share& share
   options.slots = static_cast<uint32_t>(config.slots);
   options.rank = static_cast<uint32_t>(share.rank);
   options.world = static_cast<uint32_t>(share.world);
+  options.numa_node = share.numa_node;
+  options.cache = config.page_cache;
+  options.local_copy = config.cache_dir;
+  options.max_bad_records = static_cast<uint64_t>(config.max_bad_records);
   options.seed = static_cast<uint64_t>(config.seed);
   options.order.seed = static_cast<uint64_t>(config.seed);
   options.order.block_bytes = static_cast<uint64_t>(config.block_kib) << 10;

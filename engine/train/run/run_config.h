@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/data/batch_mix.h"
+#include "engine/data/cache_policy.h"
 #include "engine/model/portable/resnet_options.h"
 #include "engine/train/run/duration.h"
 
@@ -152,6 +153,9 @@ struct RunConfig {
   int64_t threads = 0;
   int64_t input_threads = 0;
   int64_t slots = 3;
+  data::CacheMode page_cache = data::CacheMode::kAuto;
+  std::string cache_dir;        // Empty: no local copy.
+  int64_t max_bad_records = 0;  // In an epoch and process; 0: the first one stops the run.
 
   bool operator==(const RunConfig&) const = default;
 

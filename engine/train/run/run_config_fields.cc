@@ -113,6 +113,32 @@ Field durations(std::string_view name, FieldRole role, std::vector<Duration> Run
   return field;
 }
 
+// `stop` or `skip:N`.
+Field bad_records(std::string_view name, FieldRole role, int64_t RunConfig::*member, std::string_view help) {
+  constexpr int64_t kMost = 1'000'000;
+  Field field{name, {}, help, role, FieldKind::kText, {}, 0, 0, {}, {}};
+  field.set = [member](RunConfig& config, const json::value& value) {
+    const std::string expected = "\"stop\", or \"skip:N\" with N from 1 to " + std::to_string(kMost);
+    const std::string given = text_of(value, expected);
+    if (given == "stop") {
+      config.*member = 0;
+      return;
+    }
+    constexpr std::string_view kSkip = "skip:";
+    int64_t count = 0;
+    if (!given.starts_with(kSkip)) fail(expected, value);
+    const char* end = given.data() + given.size();
+    const auto [rest, error] = std::from_chars(given.data() + kSkip.size(), end, count);
+    if (error != std::errc() || rest != end || count < 1 || count > kMost) fail(expected, value);
+    config.*member = count;
+  };
+  field.get = [member](const RunConfig& config) {
+    const int64_t count = config.*member;
+    return json::value(count == 0 ? std::string("stop") : "skip:" + std::to_string(count));
+  };
+  return field;
+}
+
 template <typename T>
 using NamedValues = std::vector<std::pair<std::string_view, T>>;
 
@@ -424,6 +450,20 @@ std::vector<Field> machine_fields() {
           "CPU trains, since decoders that take a core away for a moment hold up all compute threads. Has no say in "
           "any result"),
       integer("slots", kMachine, &C::slots, 2, 64, "Batches that the input side may hold ready"),
+      choice<data::CacheMode>("page_cache", kMachine, &C::page_cache,
+                              {{"auto", data::CacheMode::kAuto},
+                               {"keep", data::CacheMode::kKeep},
+                               {"drop", data::CacheMode::kDrop},
+                               {"direct", data::CacheMode::kDirect}},
+                              "What the kernel keeps of shards that were read: auto is keep where they fit into three "
+                              "quarters of the available memory, else direct (O_DIRECT)"),
+      text(
+          "cache_dir", kMachine, &C::cache_dir,
+          "Folder on a faster local disk that shards are copied to while they are first read, as far as there is room; "
+          "empty: none"),
+      bad_records("on_bad_record", kMachine, &C::max_bad_records,
+                  "What a damaged record does: stop the run, or skip:N to leave out up to N of them in an epoch and "
+                  "process, named and counted. None is ever replaced by another"),
   };
 }
 
