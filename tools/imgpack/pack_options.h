@@ -26,6 +26,9 @@ struct PackCommand {
 std::vector<cli::Positional> pack_positionals();
 std::vector<cli::Option> pack_options();
 
+// The value of --entropy-index as NormaliseOptions has it. Throws Error(kUsage).
+int read_entropy_index(const cli::Arguments& arguments);
+
 // Throws Error(kUsage).
 PackCommand read_pack_command(const cli::Arguments& arguments);
 
