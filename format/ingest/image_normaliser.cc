@@ -127,7 +127,8 @@ Outcome keep_coefficients(std::vector<std::byte> source, const jpeg::JpegInfo& i
     out.flags |= kRecordTranscoded;
   } else if (options.strip_metadata && info.has_metadata) {
     out.jpeg = strip_metadata(source);
-    out.flags |= kRecordTranscoded;
+    // Only what is left out makes a difference: a profile alone stays, and the stream is the source's.
+    if (out.jpeg.size() != source.size()) out.flags |= kRecordTranscoded;
   } else {
     out.jpeg = std::move(source);
   }
