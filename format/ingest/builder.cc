@@ -12,6 +12,7 @@
 #include "format/ingest/folder_lock.h"
 #include "format/ingest/output_folder.h"
 #include "format/ingest/shard_packer.h"
+#include "format/reindex_file.h"
 #include "format/shard_reader.h"
 
 namespace imgpack::ingest {
@@ -132,6 +133,10 @@ class Build {
   }
 
   void take_over() {
+    if (fs_.exists(out_ / kReindexStateFile)) {
+      throw Error(ErrorKind::kInvalidInput, "an unfinished reindex is here: expected a build", out_, {},
+                  "imgpack reindex finishes it; --fresh begins a new build");
+    }
     if (!fs_.exists(out_ / kBuildStateFile)) return;
     const BuildState there = read_state();
     if (there.plan_id != plan_.plan_id) refuse_other(there.facts, "an unfinished build");

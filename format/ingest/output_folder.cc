@@ -7,6 +7,7 @@
 #include "format/ingest/build_state.h"
 #include "format/ingest/folder_lock.h"
 #include "format/manifest.h"
+#include "format/reindex_file.h"
 
 namespace imgpack::ingest {
 namespace {
@@ -18,7 +19,9 @@ bool ends_with(std::string_view text, std::string_view ending) {
 bool is_temporary(std::string_view name);
 
 bool is_ours(std::string_view name) {
-  if (name == kManifestFile || name == kBuildStateFile || name == kLockFile || name == kDatasetIndexFile) return true;
+  if (name == kManifestFile || name == kBuildStateFile || name == kLockFile || name == kDatasetIndexFile ||
+      name == kReindexStateFile)
+    return true;
   if (is_temporary(name)) return true;
   return ends_with(name, ".ipk") || (name.substr(0, 7) == "labels-" && ends_with(name, ".json"));
 }

@@ -36,13 +36,6 @@ void read_shard_count(const std::string& text, PackOptions& pack) {
   pack.shard_count[split] = count;
 }
 
-int read_entropy_index(const cli::Arguments& arguments) {
-  const std::string text = arguments.text("entropy-index");
-  if (text == "none") return ingest::kNoEntropyIndex;
-  if (text == "row") return ingest::kEntropyIndexPerRow;
-  return static_cast<int>(arguments.number("entropy-index", 1, 65535));
-}
-
 ingest::Subsampling read_subsampling(const std::string& text) {
   if (text == "4:4:4") return ingest::Subsampling::k444;
   return text == "4:2:2" ? ingest::Subsampling::k422 : ingest::Subsampling::k420;
@@ -92,6 +85,13 @@ void refuse_out_inside_source(const PackCommand& command) {
 }
 
 }  // namespace
+
+int read_entropy_index(const cli::Arguments& arguments) {
+  const std::string text = arguments.text("entropy-index");
+  if (text == "none") return ingest::kNoEntropyIndex;
+  if (text == "row") return ingest::kEntropyIndexPerRow;
+  return static_cast<int>(arguments.number("entropy-index", 1, 65535));
+}
 
 std::vector<cli::Positional> pack_positionals() {
   return {{.name = "SOURCE", .help = "The folder of raw images: an ImageNet download, or any tree of class folders."},

@@ -13,6 +13,7 @@ cli::Verb ls_verb();
 cli::Verb cat_verb();
 cli::Verb extract_verb();
 cli::Verb sample_verb();
+cli::Verb reindex_verb();
 cli::Verb relabel_verb();
 cli::Verb add_labels_verb();
 cli::Verb repair_verb();
