@@ -17,6 +17,10 @@ const std::vector<WorkloadEntry>& workloads() {
       pipeline_workload(),
       eval_pipeline_workload(),
       pack_workload(),
+      pack_header_workload(),
+      pack_header_unsynced_workload(),
+      pack_resize_workload(),
+      pack_million_workload(),
       write_workload(),
       write_unsynced_workload(),
   };
