@@ -106,7 +106,8 @@ def run(arguments, scratch):
             "threads": threads,
             "mb_per_second": spread([r["bytes"] / 1e6 / r["wall_seconds"] for r in runs]),
             "mb_per_cpu_second": spread([r["bytes"] / 1e6 / r["cpu_seconds"] for r in runs]),
-            "output_ratio": runs[-1]["written_bytes"] / runs[-1]["bytes"],
+            # imgbench takes away what it wrote.
+            "output_ratio": runs[-1]["written_bytes"] / runs[-1]["bytes"] if runs[-1]["written_bytes"] else None,
             "peak_mib": max(r["peak_mib"] for r in runs),
             "images": runs[-1]["images"],
         })
@@ -139,11 +140,12 @@ def table(report):
         "| writer | threads | MB/s | MB per CPU second | output | memory |",
         "|---|---|---|---|---|---|",
     ]
+    output = lambda ratio: "" if ratio is None else f"{100 * (ratio - 1):+.2f} %"
     figure = lambda s: f"{s['median']:,.0f} ({s['min']:,.0f}–{s['max']:,.0f})"
     for row in report["writers"]:
         lines.append(
             f"| {row['title']} | {row['threads']} | {figure(row['mb_per_second'])} | {figure(row['mb_per_cpu_second'])} | "
-            f"{100 * (row['output_ratio'] - 1):+.2f} % | {row['peak_mib']:,.0f} MiB |")
+            f"{output(row['output_ratio'])} | {row['peak_mib']:,.0f} MiB |")
     lines.append("")
     lines += [f"Left out: {writers.WRITERS[name].title} ({why})." for name, why in report["failed"].items()]
     lines.append("Versions: " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()) + ".")
