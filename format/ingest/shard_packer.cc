@@ -102,14 +102,13 @@ class Packer {
                   std::filesystem::path(job_.source.folder) / image.path, {},
                   "let the download or copy finish, then build again");
     }
-    const std::string digest = to_hex(checksum(bytes));
     const NormaliseOptions options = options_for(job_.options, sample_id(job_.plan.name, image.name()));
     const auto decoding = decoding_.acquire(decode_cost_bytes(bytes, options));
     auto normalised = normalise_image(std::move(bytes), options);
     if (const auto* quarantine = std::get_if<Quarantine>(&normalised)) {
       skipped.reason = std::string(reason_name(quarantine->reason)) +
                        (quarantine->detail.empty() ? "" : ": " + printable(quarantine->detail));
-      skipped.digest = digest;
+      skipped.digest = to_hex(checksum(bytes));  // NOLINT(bugprone-use-after-move): after a Quarantine, still ours.
       item.result = std::move(skipped);
       return;
     }

@@ -94,8 +94,11 @@ NormalisedImage normalised(Bytes source, const NormaliseOptions& options = {}) {
   return std::get<NormalisedImage>(std::move(outcome));
 }
 
+// Whatever the reason is, the source stays the caller's, byte for byte: its digest goes on the list.
 Quarantine quarantined(Bytes source, const NormaliseOptions& options = {}) {
+  const Bytes before = source;
   auto outcome = normalise_image(std::move(source), options);
+  EXPECT_EQ(source, before);  // NOLINT(bugprone-use-after-move): not moved from, which is what is promised.
   if (auto* reason = std::get_if<Quarantine>(&outcome)) return *reason;
   ADD_FAILURE() << "accepted";
   return {};
