@@ -13,5 +13,6 @@ cli::Verb ls_verb();
 cli::Verb cat_verb();
 cli::Verb extract_verb();
 cli::Verb sample_verb();
+cli::Verb merge_verb();
 
 }  // namespace imgpack
