@@ -117,7 +117,7 @@ std::string mounted_path(const Mount& mount, const std::string& path) {
   if (mount.role == ArchiveRole::kBoxes) return mount.folder + "Annotations/CLS-LOC/" + (flat ? "val/" : "") + path;
   if (const std::string_view split = split_of(mount.role); !split.empty()) {
     // Some split archives hold the split's folder, some what is in it.
-    if (!flat && (split_of_folder(first) == split || first == "ILSVRC")) return mount.folder + path;
+    if (split_of_folder(first) == split || first == "ILSVRC") return mount.folder + path;
     return mount.folder + std::string(split) + "/" + path;
   }
   if (!flat || !is_image_file(path)) return mount.folder + path;

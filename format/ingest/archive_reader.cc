@@ -74,6 +74,7 @@ struct Feed {
 la_ssize_t read_feed(archive* reader, void* client, const void** block) {
   Feed& feed = *static_cast<Feed*>(client);
   try {
+    if (feed.failure) std::rethrow_exception(feed.failure);
     const size_t got = feed.bytes.read(std::span(feed.block).first(feed.next_block));
     feed.remember(std::span(feed.block).first(got));
     feed.taken += got;
@@ -87,7 +88,7 @@ la_ssize_t read_feed(archive* reader, void* client, const void** block) {
   }
 }
 
-la_int64_t skip_feed(archive* reader, void* client, la_int64_t request) {
+la_int64_t skip_feed(archive*, void* client, la_int64_t request) {
   Feed& feed = *static_cast<Feed*>(client);
   try {
     const uint64_t passed = feed.bytes.skip(static_cast<uint64_t>(request));
@@ -96,9 +97,9 @@ la_int64_t skip_feed(archive* reader, void* client, la_int64_t request) {
     feed.next_block = kMinBlock;
     return static_cast<la_int64_t>(passed);
   } catch (...) {
+    // A negative answer would be asked for again and again; the read that follows one of 0 says what is wrong.
     feed.failure = std::current_exception();
-    archive_set_error(reader, EIO, "the bytes could not be read");
-    return ARCHIVE_FATAL;
+    return 0;
   }
 }
 

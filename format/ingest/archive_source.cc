@@ -235,18 +235,19 @@ struct ArchiveWalk::State {
     std::vector<std::byte> bytes;
     size_t filled = 0;
     while (true) {
-      // Grown as bytes come, so that a size that is only claimed costs nothing.
-      bytes.resize(std::min<uint64_t>(told.value_or(limit + 1), filled + kReadBytes));
-      if (filled == bytes.size()) break;
+      // Grown as bytes come, so that a size that is only claimed costs nothing; by one byte more than is expected,
+      // because only at its very end the archive's checksum of the file is compared.
+      bytes.resize(std::min<uint64_t>(told.value_or(limit) + 1, filled + kReadBytes));
       const size_t got = reader().read(std::span(bytes).subspan(filled));
       if (got == 0) break;
       filled += got;
+      if (filled > told.value_or(limit)) break;
     }
     bytes.resize(filled);
     if (filled > limit) too_large(name, limit);
     if (told && filled != *told) {
       fail("archive is damaged: expected " + std::to_string(*told) + " bytes of " + printable(name) + ", found " +
-               std::to_string(filled),
+               (filled > *told ? "more" : std::to_string(filled)),
            archive());
     }
     return bytes;

@@ -53,6 +53,7 @@ TEST(ArchiveLayout, FilesAreMountedWhereAFolderWouldHaveThem) {
   const Mount test{"", ArchiveRole::kTest, "ILSVRC2012_img_test_v10102019", false};
   EXPECT_EQ(mounted_path(test, "test/ILSVRC2012_test_00000001.JPEG"), "test/ILSVRC2012_test_00000001.JPEG");
   EXPECT_EQ(mounted_path(test, "ILSVRC2012_test_00000001.JPEG"), "test/ILSVRC2012_test_00000001.JPEG");
+  EXPECT_EQ(mounted_path(test, "test"), "test");
   const Mount plain{"", ArchiveRole::kPlain, "imagenet", true};
   EXPECT_EQ(mounted_path(plain, "ILSVRC/Data/CLS-LOC/train/a/b.JPEG"), "ILSVRC/Data/CLS-LOC/train/a/b.JPEG");
   EXPECT_EQ(mounted_path(plain, "LOC_val_solution.csv"), "LOC_val_solution.csv");
