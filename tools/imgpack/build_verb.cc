@@ -229,22 +229,24 @@ cli::Verb build_verb() {
        .value = "",
        .help = "Pack nothing: sort val into class folders at OUT (SOURCE.relabeled), as `imgpack relabel` "
                "does."});
+  verb.options.insert(
+      verb.options.begin() + 4,
       {.name = "part",
        .value = "I/N",
        .help = "Pack only the I-th of N shares of the shards, into OUT.part-I-of-N. `auto` is this task's place in a "
                "Slurm job array, `auto/N` also that in an AWS Batch array job of N."});
-      verb.examples = {{"imgpack build /mnt/data/imagenet", "ImageNet into /mnt/data/imagenet.shards."},
-                       {"imgpack build imagenet-object-localization-challenge.zip /mnt/data/imagenet.shards",
-                        "The Kaggle download as it came."},
-                       {"imgpack build /mnt/data/imagenet --part 2/8", "The second of eight hosts."},
-                       {"imgpack build photos photos.shards --resize-max 500 --quality 90",
-                        "Any class folders, shrunk to 500 pixels."}};
-      verb.exit_status =
-          cli::usual_exit_status({{cli::kExitOk, "done, or finished before with the same options"},
-                                  {cli::kExitSomeSkipped, "done, but some images were skipped or are missing"},
-                                  {cli::kExitDamage, "an earlier build in OUT is damaged"}});
-      verb.run = run_build;
-      return verb;
+  verb.examples = {
+      {"imgpack build /mnt/data/imagenet", "ImageNet into /mnt/data/imagenet.shards."},
+      {"imgpack build imagenet-object-localization-challenge.zip /mnt/data/imagenet.shards",
+       "The Kaggle download as it came."},
+      {"imgpack build /mnt/data/imagenet --part 2/8", "The second of eight hosts."},
+      {"imgpack build photos photos.shards --resize-max 500 --quality 90", "Any class folders, shrunk to 500 pixels."}};
+  verb.exit_status =
+      cli::usual_exit_status({{cli::kExitOk, "done, or finished before with the same options"},
+                              {cli::kExitSomeSkipped, "done, but some images were skipped or are missing"},
+                              {cli::kExitDamage, "an earlier build in OUT is damaged"}});
+  verb.run = run_build;
+  return verb;
 }
 
 }  // namespace imgpack
