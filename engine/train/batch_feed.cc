@@ -25,10 +25,14 @@ Tensor labels_of(const data::Batch& batch) {
 
 DeviceBatch facts_of(const data::Batch& batch, uint64_t order_digest) {
   DeviceBatch out;
+  out.ids = batch.ids;
   out.order_digest = order_digest;
+  out.blanks = batch.blanks;
+  out.first = batch.first;
   out.count = batch.count;
   out.global_count = batch.global_count;
   out.index = batch.index;
+  out.left_out = batch.left_out;
   return out;
 }
 
@@ -43,19 +47,26 @@ struct BatchFeed::State {
     Tensor current_images, current_labels;  // The batch in it.
     data::Batch source;                     // Held until its copy is done.
     uint64_t order_digest = 0;              // When that was the last batch.
-    at::cuda::CUDAEvent copied;             // On the copy stream.
-    at::cuda::CUDAEvent used;               // On the compute stream, after the work on this buffer was queued.
+    at::cuda::CUDAEvent begun{cudaEventDefault}, copied{cudaEventDefault};  // On the copy stream, timed.
+    at::cuda::CUDAEvent used;  // On the compute stream, after the work on this buffer was queued.
   };
 
   State(data::BatchPipeline& p, torch::Device d) : pipeline(p), device(d) {
     if (device.is_cuda()) copy_stream = c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index());
   }
 
+  // Waits for a buffer's copy, which is usually long done, and counts it.
+  void settle(Buffer& buffer) {
+    if (buffer.source.count == 0) return;  // Nothing was copied.
+    buffer.copied.synchronize();
+    copy_seconds += buffer.begun.elapsed_time(buffer.copied) / 1e3;
+  }
+
   // Queues the copy of the next batch into a buffer; false at the end of the epoch.
   bool fetch(size_t index) {
     Buffer& buffer = buffers[index];
     // The slot of the batch before may go back only when it has been read.
-    if (buffer.source.slot) buffer.copied.synchronize();
+    if (buffer.source.slot) settle(buffer);
     buffer.source = {};
     std::optional<data::Batch> batch = pipeline.next();
     if (!batch) return false;
@@ -64,6 +75,7 @@ struct BatchFeed::State {
     if (buffer.source.count == 0) return true;
     const c10::cuda::CUDAStreamGuard on_copy_stream(*copy_stream);
     buffer.used.block(*copy_stream);
+    buffer.begun.record(*copy_stream);
     const auto place = [&](Tensor& target, const Tensor& host) {
       if (!target.defined() || target.numel() < host.numel())
         target = torch::empty({host.numel()}, host.options().device(device));
@@ -102,7 +114,7 @@ struct BatchFeed::State {
 
   void start(uint64_t epoch, uint64_t first_batch, const data::EpochSettings& settings) {
     for (Buffer& buffer : buffers) {
-      if (buffer.source.slot) buffer.copied.synchronize();
+      if (buffer.source.slot) settle(buffer);
       buffer.source = {};
     }
     pipeline.start_epoch(epoch, first_batch, settings);
@@ -119,6 +131,7 @@ struct BatchFeed::State {
   size_t turn = 0;               // The one that is filled next, or has been.
   enum class Ahead { kUnknown, kWaiting, kEnd } state = Ahead::kUnknown;
   data::Batch on_host;  // CPU: the batch whose slot is being looked into.
+  double copy_seconds = 0;
 };
 
 #else
@@ -134,6 +147,7 @@ struct BatchFeed::State {
   data::BatchPipeline& pipeline;
   torch::Device device;
   data::Batch on_host;
+  double copy_seconds = 0;
 };
 
 #endif
@@ -166,12 +180,16 @@ void BatchFeed::prefetch() {
   if (state_->device.is_cuda()) state_->prefetch();
 }
 
-PixelNormalizer::PixelNormalizer(torch::Device device) {
+double BatchFeed::copy_seconds() const {
+  return state_->copy_seconds;
+}
+
+PixelNormalizer::PixelNormalizer(torch::Device device, torch::Dtype type) {
   // (v / 255 - mean) / std as one multiplication and one addition.
   const Tensor mean = torch::tensor({0.485, 0.456, 0.406}, torch::kDouble);
   const Tensor deviation = torch::tensor({0.229, 0.224, 0.225}, torch::kDouble);
-  scale_ = (1.0 / (255.0 * deviation)).to(device, torch::kFloat);
-  shift_ = (-mean / deviation).to(device, torch::kFloat);
+  scale_ = (1.0 / (255.0 * deviation)).to(device, type);
+  shift_ = (-mean / deviation).to(device, type);
 }
 
 Tensor PixelNormalizer::operator()(const Tensor& images) {
@@ -181,7 +199,7 @@ Tensor PixelNormalizer::operator()(const Tensor& images) {
     row_scale_ = scale_.repeat({width});
     row_shift_ = shift_.repeat({width});
   }
-  const Tensor rows = images.view({count, height, 3 * width}).to(torch::kFloat);
+  const Tensor rows = images.view({count, height, 3 * width}).to(scale_.scalar_type());
   return torch::addcmul(row_shift_, rows, row_scale_).view({count, height, width, 3}).permute({0, 3, 1, 2});
 }
 

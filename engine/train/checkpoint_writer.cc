@@ -1,9 +1,11 @@
 #include "engine/train/checkpoint_writer.h"
 
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "engine/train/checkpoint.h"
+#include "format/error.h"
 
 #ifdef IMGTRAIN_WITH_CUDA
 #include <ATen/cuda/CUDAEvent.h>
@@ -46,12 +48,13 @@ class Queued {
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(imgpack::FileSystem& fs, CheckpointStore& store, const ResNet& model,
-                                   const Optimizer& optimizer)
+                                   const Optimizer& optimizer, const NamedTensors& average)
     : fs_(fs),
       store_(store),
       model_(model),
       weights_(make_copies(state_dict(*model))),
-      optimizer_(make_copies(optimizer.state())) {}
+      optimizer_(make_copies(optimizer.state())),
+      average_(make_copies(average)) {}
 
 CheckpointWriter::~CheckpointWriter() {
   if (writing_.valid()) writing_.wait();
@@ -78,14 +81,24 @@ void CheckpointWriter::save(const RunState& state) {
   wait();
   {
     const torch::NoGradGuard no_grad;
-    for (std::vector<Copy>* copies : {&weights_, &optimizer_})
+    for (std::vector<Copy>* copies : {&weights_, &optimizer_, &average_})
       for (Copy& copy : *copies) copy.host.copy_(copy.source, /*non_blocking=*/true);
   }
   const Queued copied(weights_.front().source.device());
   writing_ = std::async(std::launch::async, [this, state, copied, options = model_->options()] {
     const Clock::time_point begun = Clock::now();
     copied.wait();
-    write_checkpoint(fs_, store_, state, options, host_side(weights_), host_side(optimizer_));
+    // A step whose loss was sound may have made weights that are not: they would be carried on from here.
+    for (const Copy& copy : weights_) {
+      if (copy.host.is_floating_point() && !std::isfinite(copy.host.sum(torch::kDouble).item<double>()))
+        throw imgpack::Error(imgpack::ErrorKind::kInvalidInput,
+                             "weights are no longer numbers after step " + std::to_string(state.position.step) + " (" +
+                                 copy.name + "): nothing was saved",
+                             {}, {},
+                             "lower --lr, lengthen the warm-up or use --precision fp32; the last checkpoint is "
+                             "from before");
+    }
+    write_checkpoint(fs_, store_, state, options, host_side(weights_), host_side(optimizer_), host_side(average_));
     return seconds_since(begun);
   });
   current_ = {state.position.step, seconds_since(start), 0};

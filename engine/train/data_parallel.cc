@@ -109,16 +109,33 @@ class GradientReady : public torch::autograd::PostAccumulateGradHook {
 
 class SingleProcess : public GradientSync {
  public:
-  explicit SingleProcess(const GradientSyncOptions& options) : options_(options) {}
   int rank() const override { return 0; }
   int world() const override { return 1; }
   void broadcast(const std::vector<Tensor>&) override {}
   void attach(const std::vector<Tensor>& parameters) override {
-    buckets_ = std::make_unique<GradientBuckets>(parameters, options_);
+    parameters_ = parameters;
+    zero_gradients();
+    finish();
   }
-  void zero_gradients() override { buckets_->zero(); }
+  // No gradient at all instead of zeros: backward then hands its own tensors over instead of adding them to others,
+  // which saves two passes over memory as large as the model (6 % of a step of ResNet-50 with 8 images).
+  void zero_gradients() override {
+    for (Tensor& parameter : parameters_) parameter.mutable_grad().reset();
+  }
   void begin_backward(bool) override {}
-  void finish() override {}
+  void finish() override {
+    const torch::NoGradGuard no_grad;
+    for (Tensor& parameter : parameters_) {
+      Tensor& gradient = parameter.mutable_grad();
+      if (!gradient.defined()) {
+        gradient = torch::zeros_like(parameter);
+      } else if (gradient.strides() != parameter.strides()) {
+        // Autograd gives a gradient the parameter's layout, but for dimensions of one element, whose strides say
+        // nothing.
+        gradient = gradient.as_strided(parameter.sizes(), parameter.strides());
+      }
+    }
+  }
   void all_reduce_sum(Tensor&) override {}
   void all_reduce_max(Tensor&) override {}
   void barrier() override {}
@@ -126,8 +143,7 @@ class SingleProcess : public GradientSync {
   uint64_t bytes_exchanged() const override { return 0; }
 
  private:
-  GradientSyncOptions options_;
-  std::unique_ptr<GradientBuckets> buckets_;
+  std::vector<Tensor> parameters_;
 };
 
 std::string rank_text(int rank, int world) {
@@ -423,7 +439,7 @@ std::unique_ptr<GradientSync> make_gradient_sync(const Launch& launch, torch::De
   require_pinned_libtorch();
   // c10d logs each lost connection with a stack trace; our own message says it in a sentence.
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = kLogErrorsOnly;
-  if (launch.world == 1) return std::make_unique<SingleProcess>(options);
+  if (launch.world == 1) return std::make_unique<SingleProcess>();
   const std::chrono::milliseconds timeout = options.timeout;
   auto store = open_store(launch, timeout);
   meet(launch, *store, device, timeout);

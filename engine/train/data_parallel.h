@@ -36,8 +36,10 @@ class GradientSync {
 
   // Rank 0's values go to everyone.
   virtual void broadcast(const std::vector<torch::Tensor>& tensors) = 0;
-  // Takes the gradients of these parameters under its care: grad() becomes (a view of a bucket, zeros) and stays.
-  // Call once, after the model is on its device and in its memory format. Zero gradients with zero_gradients() only.
+  // Takes the gradients of these parameters under its care: after attach() and after finish() every one of them has a
+  // gradient with its own strides. Where ranks exchange them, they are views of buckets and stay the same tensors;
+  // otherwise every step has new ones. Call once, after the model is on its device and in its memory format. Zero
+  // gradients with zero_gradients() only.
   virtual void attach(const std::vector<torch::Tensor>& parameters) = 0;
   virtual void zero_gradients() = 0;
   // Before each backward pass: whether it is the last of the step, whose gradients are exchanged while it runs.

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/train/checkpoint.h"
 #include "engine/train/compute_device.h"
 #include "engine/train/evaluator.h"
 #include "engine/train/model_setup.h"
@@ -23,7 +24,17 @@ using imgpack::Error;
 using imgpack::ErrorKind;
 
 // The final weights of a run, else those of its newest whole checkpoint.
-std::filesystem::path weights_of_run(imgpack::FileSystem& fs, const std::filesystem::path& run, RunListener& listener) {
+std::filesystem::path weights_of_run(imgpack::FileSystem& fs, const std::filesystem::path& run, bool best,
+                                     RunListener& listener) {
+  if (best) {
+    const CheckpointStore checkpoints(fs, run / "checkpoints", 1);
+    const auto step = checkpoints.best();
+    if (!step)
+      throw Error(ErrorKind::kInvalidInput, "expected a best checkpoint (checkpoints/best), found none", run, {},
+                  "a run keeps one unless --keep-best false was given; it is named after the first evaluation");
+    const std::filesystem::path average = checkpoints.tensors_path(*step, "average");
+    return fs.exists(average) ? average : checkpoints.tensors_path(*step, "weights");
+  }
   const std::filesystem::path final_weights = run / "weights.safetensors";
   if (fs.exists(final_weights)) return final_weights;
   CheckpointStore store(fs, run / "checkpoints", 1);
@@ -32,7 +43,7 @@ std::filesystem::path weights_of_run(imgpack::FileSystem& fs, const std::filesys
     throw Error(ErrorKind::kInvalidInput,
                 "expected the weights of a run, found neither weights.safetensors nor a checkpoint", run);
   }
-  return store.tensors_path(found->step, "weights");
+  return weights_of_checkpoint(store, *found);
 }
 
 // Image sizes that a weights file states; nothing for files of other programs.
@@ -46,7 +57,24 @@ ConfigLayer sizes_in(const TensorFile& file, const std::filesystem::path& path) 
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error == std::errc() && end == text.data() + text.size()) layer.values[key] = value;
   }
+  if (const auto stated = file.metadata.find("eval_crop_ratio"); stated != file.metadata.end()) {
+    double value = 0;
+    const std::string& text = stated->second;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size()) layer.values["eval_crop_ratio"] = value;
+  }
   return layer;
+}
+
+// The label set `real` of the split; nullopt: the data set has none.
+std::optional<RealLabels> real_labels(imgpack::FileSystem& fs, const imgpack::Dataset& dataset,
+                                      const std::string& split) {
+  for (const imgpack::LabelSetInfo& info : dataset.manifest().label_sets) {
+    if (info.name != "real" || info.split != split) continue;
+    return RealLabels(imgpack::read_label_set(fs, dataset.folder(), info), dataset.split(split),
+                      static_cast<int64_t>(dataset.manifest().classes.size()));
+  }
+  return std::nullopt;
 }
 
 // Weights of another set of classes would give numbers that mean nothing.
@@ -80,8 +108,10 @@ EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request
   std::vector<ConfigLayer> layers;
   if (std::filesystem::is_directory(request.checkpoint)) {
     layers.push_back({(request.checkpoint / "config.json").string(), to_json(read_run_config(fs, request.checkpoint))});
-    outcome.weights = weights_of_run(fs, request.checkpoint, listener);
+    outcome.weights = weights_of_run(fs, request.checkpoint, request.best, listener);
   }
+  if (request.best && layers.empty())
+    throw Error(ErrorKind::kUsage, "best: expected a run folder as the checkpoint", request.checkpoint);
   const TensorFile file = read_tensors(fs, outcome.weights);
   if (layers.empty()) layers.push_back(sizes_in(file, outcome.weights));
   layers.push_back(request.overrides);
@@ -101,10 +131,17 @@ EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request
   outcome.classes = model->options().num_classes;
 
   Evaluator evaluator(fs, dataset, outcome.split, config, device, *sync);
-  if (const auto totals = evaluator.run(model, listener)) {
-    outcome.totals = *totals;
-  } else {
-    outcome.stopped = true;
+  outcome.class_list = dataset.manifest().classes;
+  std::vector<EvaluationView> views;
+  for (const auto& [size, resize] : request.sizes) views.push_back({size, resize});
+  if (views.empty()) views.push_back({config.eval_size, config.eval_resize});
+  const auto real = real_labels(fs, dataset, outcome.split);
+  const auto results = evaluator.run(model, listener, views, real ? &*real : nullptr);
+  outcome.stopped = !results;
+  if (!results) return outcome;
+  for (const ViewResult& result : *results) {
+    outcome.sizes.push_back({result.view.size, result.view.resize, result.totals, result.classes,
+                             real ? std::optional(result.real) : std::nullopt});
   }
   return outcome;
 }

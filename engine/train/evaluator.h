@@ -4,12 +4,15 @@
 #include <torch/torch.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/data/batch_pipeline.h"
 #include "engine/model/resnet.h"
 #include "engine/train/batch_feed.h"
 #include "engine/train/data_parallel.h"
+#include "engine/train/evaluation_detail.h"
 #include "engine/train/run/metrics.h"
 #include "engine/train/run/run_config.h"
 #include "engine/train/run/run_listener.h"
@@ -17,10 +20,23 @@
 
 namespace imgtrain {
 
-// Keeps its input pipeline between evaluations. One thread.
+// How images are looked at: short side resized to `resize`, centre crop of `size`.
+struct EvaluationView {
+  int64_t size = 224, resize = 256;
+};
+
+struct ViewResult {
+  EvaluationView view;
+  Totals totals;
+  std::vector<ClassCount> classes;
+  RealTotals real;  // Of no images where there are no ReaL labels.
+};
+
+// Keeps its input pipelines between evaluations. One thread.
 class Evaluator {
  public:
-  // Throws Error(kInvalidInput) where the split is missing, empty or has no labels.
+  // Looks at images as the configuration says. Throws Error(kInvalidInput) where the split is missing, empty or has no
+  // labels.
   Evaluator(imgpack::FileSystem& fs, const imgpack::Dataset& dataset, const std::string& split, const RunConfig& config,
             torch::Device device, GradientSync& sync);
 
@@ -29,18 +45,34 @@ class Evaluator {
   // are not exactly those of the split.
   std::optional<Totals> run(ResNet& model, RunListener& listener);
 
+  // Several views in one pass: every batch is looked at in each of them before the next, so that its shards are read
+  // from the disk once. `real` may be null. nullopt and errors as above.
+  std::optional<std::vector<ViewResult>> run(ResNet& model, RunListener& listener,
+                                             const std::vector<EvaluationView>& views, const RealLabels* real);
+
   uint64_t images() const { return images_; }
 
  private:
+  // What a view needs of its own.
+  struct Looking {
+    Looking(imgpack::FileSystem& fs, const imgpack::Dataset& dataset, const data::PipelineOptions& options,
+            data::SlotAllocator& slots, torch::Device device);
+    data::BatchPipeline pipeline;
+    BatchFeed feed;
+    PixelNormalizer normalizer;
+  };
+  std::unique_ptr<Looking> look(const EvaluationView& view);
+
+  imgpack::FileSystem& fs_;
+  const imgpack::Dataset& dataset_;
   std::string split_;
   RunConfig config_;
   torch::Device device_;
   GradientSync& sync_;
+  const imgpack::SplitView& view_;
   uint64_t images_;
   std::shared_ptr<data::SlotAllocator> slots_;
-  data::BatchPipeline pipeline_;
-  BatchFeed feed_;
-  PixelNormalizer normalizer_;
+  std::unique_ptr<Looking> own_;  // The configuration's view.
 };
 
 }  // namespace imgtrain

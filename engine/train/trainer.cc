@@ -1,5 +1,6 @@
 #include "engine/train/trainer.h"
 
+#include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 #include <chrono>
 #include <cmath>
@@ -18,12 +19,20 @@
 #include "engine/train/request_agreement.h"
 #include "engine/train/run/bottleneck.h"
 #include "engine/train/run/checkpoint_store.h"
+#include "engine/train/run/ema_rule.h"
+#include "engine/train/run/image_size_schedule.h"
 #include "engine/train/run/input_options.h"
+#include "engine/train/run/input_watch.h"
 #include "engine/train/run/json_text.h"
+#include "engine/train/run/loss_diagnosis.h"
 #include "engine/train/run/order_proof.h"
+#include "engine/train/run/run_events.h"
+#include "engine/train/run/run_extension.h"
 #include "engine/train/run/run_folder.h"
 #include "engine/train/run/run_state.h"
+#include "engine/train/run/step_times.h"
 #include "engine/train/training_step.h"
+#include "engine/train/weight_average.h"
 #include "format/checksum.h"
 #include "format/error.h"
 
@@ -37,6 +46,7 @@ using Clock = std::chrono::steady_clock;
 
 // How often progress fetches the loss from the device.
 constexpr double kNoteSeconds = 1;
+constexpr uint64_t kMaxTimesBytes = uint64_t{1} << 30;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -64,6 +74,7 @@ struct Ground {
   MachineFacts machine;
   GradientSync& sync;
   RunFolder& folder;
+  std::optional<RunConfig> extended_from;  // --extend: what the run was until now, where that differs.
 };
 
 class Trainer {
@@ -73,18 +84,29 @@ class Trainer {
 
  private:
   void begin_or_resume();
+  std::optional<CheckpointStore::Found> find_checkpoint();
   void resume(const CheckpointStore::Found& found);
+  void cross_seam(RunState& saved);
   bool train_epoch();     // False: stopped.
   void close_epoch();     // Metrics, proof of order, checkpoint.
   bool evaluate_epoch();  // False: stopped.
   TrainOutcome stopped();
   TrainOutcome finish();
 
+  // What is evaluated and saved in the end.
+  ResNet& result_model() { return average_ ? average_->model() : step_.model(); }
   void save();
   void note_saved();
+  void add_left_out();  // Of all ranks, to the samples skipped. Every rank calls it equally often.
   void show_progress(double lr);
-  void require_finite(const Totals& totals) const;
+  void require_finite(const Totals& totals);
+  [[noreturn]] void diagnose(uint64_t step);
+  void watch_loss();
+  void note_times(uint64_t step, const DeviceBatch& batch);
+  void collect_times();
+  void mark_if_best();
   void add_row(const char* stage, const Totals& totals);
+  std::filesystem::path times_path() const { return ground_.folder.path() / "step_times.csv"; }
   uint64_t steps_of_epoch(uint64_t epoch) const;  // The last one may be cut short by the duration.
   std::string epoch_title(uint64_t epoch) const;
 
@@ -95,20 +117,29 @@ class Trainer {
   const data::PipelineOptions input_;
   const data::SampleOrder order_;
   const LrSchedule schedule_;
+  const ImageSizeSchedule sizes_;
+  const EmaRule ema_;
   const uint64_t checkpoint_steps_;
   const std::shared_ptr<data::SlotAllocator> slots_;
   data::BatchPipeline pipeline_;
   BatchFeed feed_;
+  InputWatch watch_;
   TrainingStep step_;
+  std::optional<WeightAverage> average_;  // nullopt: the run keeps none.
   DeviceTotals totals_;
   std::optional<Evaluator> evaluator_;
   RequestAgreement agreement_;
   CheckpointStore checkpoints_;
   CheckpointWriter writer_;
-  EventLog events_;
+  RunEvents events_;
+  StepTimes times_;
+  torch::Tensor bad_step_;  // On the device: the first step of this process whose loss was no number, else -1.
   RunState state_;
   std::optional<uint64_t> saved_step_;
-  Clock::time_point epoch_start_, last_note_;
+  Clock::time_point epoch_start_, last_note_, last_step_;
+  data::StageSeconds input_before_;  // When the step before was done.
+  double copied_before_ = 0;
+  double copied_before_ = 0;   // Seconds of copies to the device before the running epoch.
   double seconds_before_ = 0;  // Of the running epoch, by runs that this one continues.
 };
 
@@ -117,20 +148,28 @@ Trainer::Trainer(const Ground& ground)
       listener_(ground.listener),
       config_(ground.config),
       train_split_(require_labeled(ground.dataset, config_.train_split)),
-      input_(training_input(config_, {ground.sync.rank(), ground.sync.world()})),
+      input_(training_input(config_, input_share(ground.sync, ground.device))),
       order_(train_split_, input_.order),
       schedule_(config_, order_.batches_per_epoch()),
+      sizes_(config_, schedule_.steps_per_epoch(), schedule_.total_steps()),
+      ema_(config_, schedule_.steps_per_epoch(), schedule_.total_steps()),
       checkpoint_steps_(std::max<uint64_t>(1, config_.checkpoint_every.whole_batches(order_.batches_per_epoch()))),
       slots_(slot_memory(ground.device)),
       pipeline_(ground.fs, ground.dataset, input_, *slots_),
       feed_(pipeline_, ground.device),
+      watch_(pipeline_, train_split_, listener_),
       step_(make_model(config_, static_cast<int64_t>(ground.dataset.manifest().classes.size()), ground.device), config_,
             ground.device, ground.sync),
+      average_(config_.ema == AverageKind::kNone ? std::nullopt : std::optional<WeightAverage>(step_.model())),
       totals_(ground.device),
       agreement_(listener_, ground.sync, ground.device),
-      checkpoints_(ground.fs, ground.folder.checkpoints(), config_.keep_checkpoints),
-      writer_(ground.fs, checkpoints_, step_.model(), step_.optimizer()),
-      events_(ground.fs, ground.folder.path() / "metrics.jsonl") {
+      checkpoints_(ground.fs, ground.folder.checkpoints(), config_.keep_checkpoints,
+                   {config_.keep_every, config_.keep_best}),
+      writer_(ground.fs, checkpoints_, step_.model(), step_.optimizer(),
+              average_ ? state_dict(*average_->model()) : NamedTensors()),
+      events_(ground.fs, ground.folder.path(), config_, listener_),
+      times_(config_.step_times),
+      bad_step_(torch::full({}, -1, torch::dtype(torch::kLong).device(ground.device))) {
   evaluator_.emplace(ground.fs, ground.dataset, config_.val_split, config_, ground.device, ground.sync);
 }
 
@@ -154,12 +193,25 @@ void Trainer::begin_or_resume() {
   if (ground_.folder.status() == RunStatus::kNew) {
     ground_.folder.begin(ground_.identity);
   } else {
-    found = checkpoints_.newest([&](const std::string& line) { listener_.warn(line); });
+    found = find_checkpoint();
     if (!found)
       listener_.say("the run in " + ground_.folder.path().string() + " has no checkpoint yet: starting again");
   }
   checkpoints_.prepare();
-  if (found) resume(*found);
+  if (found) {
+    resume(*found);
+  } else {
+    if (ground_.extended_from) ground_.folder.extend(ground_.identity);
+    if (!config_.init.empty()) {
+      load_initial_weights(ground_.fs, config_, step_.model());
+      if (average_) average_->update(EmaRule::Action::kCopy, 0);
+      listener_.say("initial weights: " + config_.init);
+    }
+  }
+  const std::filesystem::path times = times_path();
+  if (config_.step_times && ground_.fs.exists(times))
+    times_ = StepTimes(true, imgpack::read_text(ground_.fs, times, kMaxTimesBytes), state_.position.step);
+  listener_.say("input: " + std::to_string(pipeline_.threads()) + " decoding threads, " + pipeline_.reading());
   events_.append(found ? "resume" : "start", {{"step", state_.position.step},
                                               {"epoch", state_.position.epoch + 1},
                                               {"total_steps", schedule_.total_steps()},
@@ -168,10 +220,56 @@ void Trainer::begin_or_resume() {
                                               {"created_by", state_.created_by}});
 }
 
+// The newest whole one. Where a run goes on with another batch, the newest at the end of an epoch: inside one, the
+// order of what is left would be another.
+std::optional<CheckpointStore::Found> Trainer::find_checkpoint() {
+  uint64_t passed_over = 0;
+  const auto fits = [&](const CheckpointStore::Found& found) {
+    const RunState saved = run_state_from_json(found.state, found.path.string());
+    const bool good = !changes_order(saved.config, config_) || saved.position.batch == 0;
+    if (!good) passed_over = std::max(passed_over, saved.position.step);
+    return good;
+  };
+  auto found = checkpoints_.newest([&](const std::string& line) { listener_.warn(line); }, fits);
+  if (passed_over > 0 && !found) {
+    throw Error(ErrorKind::kUsage, "batch: another one can only begin with an epoch, and this run has not finished one",
+                ground_.folder.path(), {}, "go on with the old batch until the end of the first epoch");
+  }
+  if (passed_over > 0) {
+    listener_.warn("another batch can only begin with an epoch: going back from step " + std::to_string(passed_over) +
+                   " to step " + std::to_string(found->step) + ", where the last one ended");
+  }
+  return found;
+}
+
+// Where the checkpoint is of another configuration than the run is now.
+void Trainer::cross_seam(RunState& saved) {
+  const std::vector<std::string> changes = differences(saved.config, config_);
+  if (changes.empty()) {
+    if (ground_.extended_from) ground_.folder.extend(ground_.identity);
+    return;
+  }
+  const data::SampleOrder order_before(train_split_, training_input(saved.config, {}).order);
+  const LrSchedule schedule_before(saved.config, order_before.batches_per_epoch());
+  const Seam seam = seam_of(saved.position, saved.config, schedule_before, config_, schedule_);
+  if (ground_.extended_from) ground_.folder.extend(ground_.identity);
+  listener_.say(describe(seam, changes));
+  saved.position = seam.position;
+  boost::json::array list;
+  for (const std::string& line : changes) list.push_back(json::value(line));
+  events_.append("extend", {{"step", seam.position.step},
+                            {"epoch", seam.position.epoch + 1},
+                            {"changes", std::move(list)},
+                            {"learning_rate_before", seam.lr_before},
+                            {"learning_rate", seam.lr_now}});
+}
+
 void Trainer::resume(const CheckpointStore::Found& found) {
-  RunState saved = load_checkpoint(ground_.fs, checkpoints_, found, step_.model(), step_.optimizer());
+  RunState saved = load_checkpoint(ground_.fs, checkpoints_, found, step_.model(), step_.optimizer(),
+                                   average_ ? &average_->model() : nullptr);
   if (saved.dataset_id != state_.dataset_id || saved.classes != state_.classes)
     throw Error(ErrorKind::kInvalidInput, "the checkpoint belongs to another data set", found.path);
+  cross_seam(saved);
   const Position& at = saved.position;
   const OrderProof proof = prove_order(train_split_, order_, at.epoch, at.batch);
   if (proof.digest != saved.epoch_digest) {
@@ -208,18 +306,26 @@ bool Trainer::train_epoch() {
   const auto images = [&](uint64_t n) { return std::min(n * order_.batch(), order_.samples_per_epoch()); };
   listener_.begin_pass(
       {epoch_title(at.epoch), images(batches), images(at.batch), static_cast<double>(config_.log_seconds)});
-  epoch_start_ = last_note_ = Clock::now();
-  feed_.start_epoch(at.epoch, at.batch, {0, state_.epoch_digest});
+  epoch_start_ = last_note_ = last_step_ = Clock::now();
+  input_before_ = {};
+  feed_.start_epoch(at.epoch, at.batch, {sizes_.decoded(at.epoch), state_.epoch_digest});
+  watch_.begin();
+  copied_before_ = feed_.copy_seconds();
   while (at.batch < batches) {
     const std::optional<DeviceBatch> batch = feed_.next();
     if (!batch) throw Error(ErrorKind::kInternal, "the epoch ended before its last batch");
     const StepRates rates = schedule_.at_step(at.step);
-    step_.run(*batch, rates, totals_);
+    step_.run(*batch, {rates, at.step, sizes_.trained(at.step)}, totals_);
+    if (average_) average_->update(ema_.after(at.epoch, at.batch), ema_.decay());
+    watch_loss();
     feed_.prefetch();
+    note_times(at.step, *batch);
     ++at.batch;
     ++at.step;
     state_.epoch_digest = batch->order_digest;
     state_.samples_delivered += static_cast<uint64_t>(batch->global_count);
+    watch_.count(static_cast<uint64_t>(batch->count), batch->left_out);
+    watch_.answer(epoch_title(at.epoch), feed_.copy_seconds() - copied_before_);
     listener_.advance(static_cast<uint64_t>(batch->global_count));
     show_progress(rates.lr);
     if (at.batch == batches) break;
@@ -237,6 +343,7 @@ bool Trainer::train_epoch() {
 void Trainer::close_epoch() {
   Position& at = state_.position;
   const double seconds_here = seconds_since(epoch_start_);
+  add_left_out();
   ground_.sync.all_reduce_sum(totals_.sums());
   Totals totals = totals_.read();
   totals.seconds = seconds_before_ + seconds_here;
@@ -249,10 +356,14 @@ void Trainer::close_epoch() {
   state_.run_digest = data::chain_digest(state_.run_digest, state_.epoch_digest);
   add_row("train", totals);
   const MetricRow& row = state_.history.back();
-  const EpochTiming timing{seconds_here, totals.samples, pipeline_.threads(), pipeline_.stage_seconds()};
-  const std::string bottleneck = bottleneck_sentence(timing);
+  step_.clock().finish();
+  collect_times();
+  const double copied = feed_.copy_seconds() - copied_before_;
+  const EpochTiming timing = watch_.timing(copied);
+  const StageShares shares = stage_shares(timing);
   listener_.say(epoch_title(at.epoch) + "  train  " + accuracy_text(row) + "  lr " + fixed(row.learning_rate, 6) +
-                "  " + fixed(row.epoch_time, 1) + " s  (" + bottleneck + ")");
+                "  " + fixed(row.epoch_time, 1) + " s");
+  watch_.report(epoch_title(at.epoch), copied);
   events_.append("epoch", {{"stage", row.stage},
                            {"epoch", row.epoch},
                            {"step", at.step},
@@ -264,7 +375,18 @@ void Trainer::close_epoch() {
                            {"images_per_second", static_cast<double>(totals.samples) / std::max(totals.seconds, 1e-9)},
                            {"order_digest", imgpack::to_hex(state_.epoch_digest)},
                            {"starved_share", starved_share(timing)},
-                           {"bottleneck", bottleneck}});
+                           {"input_shares",
+                            {{"read", shares.read},
+                             {"check", shares.check},
+                             {"decode", shares.decode},
+                             {"augment", shares.augment},
+                             {"wait", shares.wait},
+                             {"copy", shares.copy}}},
+                           {"fast_path", timing.stages.fast_path},
+                           {"reference_path", timing.stages.reference_path},
+                           {"left_out", timing.stages.left_out},
+                           {"bottleneck", bottleneck_sentence(timing)},
+                           {"stages", times_.take_sums()}});
   const bool last = at.step == schedule_.total_steps();
   ++at.epoch;
   at.batch = 0;
@@ -279,10 +401,11 @@ void Trainer::close_epoch() {
 }
 
 bool Trainer::evaluate_epoch() {
-  const std::optional<Totals> totals = evaluator_->run(step_.model(), listener_);
+  const std::optional<Totals> totals = evaluator_->run(result_model(), listener_);
   if (!totals) return false;
   add_row("val", *totals);
   state_.position.evaluation_due = false;
+  mark_if_best();
   const MetricRow& row = state_.history.back();
   listener_.say(epoch_title(row.epoch - 1) + "  " + config_.val_split + "  " + accuracy_text(row) + "  " +
                 std::to_string(totals->samples) + " images  " + fixed(row.epoch_time, 1) + " s");
@@ -304,7 +427,7 @@ TrainOutcome Trainer::stopped() {
   note_saved();
   const std::string where = ground_.folder.path().string();
   events_.append("stop", {{"step", state_.position.step}, {"epoch", state_.position.epoch + 1}});
-  events_.flush();
+  events_.finish("KILLED");
   listener_.say("stopped at step " + std::to_string(state_.position.step) + " of " +
                 std::to_string(schedule_.total_steps()) + "; the checkpoint is in " + where);
   return {RunEnd::kStopped, ground_.folder.path(), {}};
@@ -314,7 +437,7 @@ TrainOutcome Trainer::finish() {
   writer_.wait();
   note_saved();
   const auto metadata = weights_metadata(step_.model()->options(), config_, state_.classes, state_.dataset_id);
-  write_tensors(ground_.fs, ground_.folder.weights(), state_dict(*step_.model()), metadata);
+  write_tensors(ground_.fs, ground_.folder.weights(), state_dict(*result_model()), metadata);
   double seconds = 0;
   for (const MetricRow& row : state_.history) seconds += row.epoch_time;
   const MetricRow& row = state_.history.back();  // The evaluation of the last epoch.
@@ -329,9 +452,9 @@ TrainOutcome Trainer::finish() {
                       {"samples_repeated", state_.samples_repeated},
                       {"samples_skipped", state_.samples_skipped},
                       {"weights", ground_.folder.weights().filename().string()},
-                      {"weights_digest", imgpack::to_hex(weights_digest(step_.model()))}};
+                      {"weights_digest", imgpack::to_hex(weights_digest(result_model()))}};
   events_.append("finish", result);
-  events_.flush();
+  events_.finish("FINISHED");
   ground_.folder.finish(result);
   listener_.say("order digest " + imgpack::to_hex(state_.run_digest) + ", " + std::to_string(state_.samples_repeated) +
                 " samples repeated, " + std::to_string(state_.samples_skipped) + " skipped");
@@ -340,6 +463,7 @@ TrainOutcome Trainer::finish() {
 
 void Trainer::save() {
   if (saved_step_ == state_.position.step) return;
+  add_left_out();
   state_.totals = totals_.read();
   require_finite(state_.totals);
   const bool inside_epoch = state_.position.batch > 0;
@@ -348,7 +472,17 @@ void Trainer::save() {
   note_saved();
   writer_.save(state_);
   saved_step_ = state_.position.step;
+  collect_times();
+  if (config_.step_times) imgpack::publish(ground_.fs, times_path(), times_.csv());
   events_.flush();
+}
+
+void Trainer::add_left_out() {
+  if (config_.max_bad_records == 0) return;
+  torch::Tensor count = torch::full({1}, static_cast<double>(watch_.take_left_out()),
+                                    torch::dtype(torch::kDouble).device(ground_.device));
+  ground_.sync.all_reduce_sum(count);
+  state_.samples_skipped += static_cast<uint64_t>(count.item<double>());
 }
 
 void Trainer::note_saved() {
@@ -373,18 +507,83 @@ void Trainer::show_progress(double lr) {
                               {"learning_rate", lr}});
 }
 
-void Trainer::require_finite(const Totals& totals) const {
+// The sum of losses stays no number once it is none: that says from which step on, without a look from the host.
+void Trainer::watch_loss() {
+  const torch::NoGradGuard no_grad;
+  const auto step = static_cast<int64_t>(state_.position.step);
+  const torch::Tensor loss = totals_.sums()[0];
+  if (!loss.is_cuda()) {
+    if (!std::isfinite(*loss.const_data_ptr<double>())) diagnose(state_.position.step);
+    return;
+  }
+  bad_step_ = torch::where((bad_step_ < 0).logical_and(loss.isfinite().logical_not()), step, bad_step_);
+}
+
+void Trainer::require_finite(const Totals& totals) {
   if (std::isfinite(totals.loss_sum)) return;
-  throw Error(ErrorKind::kInvalidInput,
-              "the training loss is no longer a number after step " + std::to_string(state_.position.step), {}, {},
+  const int64_t step = bad_step_.item<int64_t>();
+  // Where another rank's loss is the bad one, this step is as near as it gets.
+  diagnose(step >= 0 ? static_cast<uint64_t>(step) : state_.position.step - 1);
+}
+
+void Trainer::diagnose(uint64_t step) {
+  LossDiagnosis diagnosis;
+  const uint64_t per_epoch = schedule_.steps_per_epoch();
+  diagnosis.step = step;
+  diagnosis.epoch = step / per_epoch;
+  diagnosis.batch = step % per_epoch;
+  diagnosis.rates = schedule_.at_step(step);
+  if (const auto scaler = step_.scaler().state()) diagnosis.scale = scaler->scale;
+  diagnosis.precision = std::string(to_json(config_).at("precision").as_string());
+  diagnosis.names =
+      batch_names(ground_.fs, ground_.dataset.folder(), config_.train_split, order_, diagnosis.epoch, diagnosis.batch);
+  try {
+    writer_.wait();
+  } catch (const Error& error) {
+    listener_.warn(error.what());  // A save in progress may have found the same.
+  }
+  imgpack::publish(ground_.fs, ground_.folder.path() / "diagnosis.json", pretty_json(to_json(diagnosis)));
+  events_.append("diagnosis",
+                 {{"step", diagnosis.step}, {"epoch", diagnosis.epoch + 1}, {"learning_rate", diagnosis.rates.lr}});
+  events_.finish("FAILED");
+  throw Error(ErrorKind::kInvalidInput, describe(diagnosis), {}, {},
               "lower --lr, lengthen the warm-up or use --precision fp32; the last checkpoint is from before");
+}
+
+void Trainer::note_times(uint64_t step, const DeviceBatch& batch) {
+  const data::StageSeconds input = pipeline_.stage_seconds();
+  const double copied = feed_.copy_seconds(), seconds = seconds_since(last_step_);
+  last_step_ = Clock::now();
+  times_.host({step, static_cast<uint64_t>(batch.count), seconds, input.read - input_before_.read,
+               input.decode - input_before_.decode, input.wait_for_batch - input_before_.wait_for_batch,
+               copied - copied_before_});
+  input_before_ = input;
+  copied_before_ = copied;
+  collect_times();
+}
+
+void Trainer::collect_times() {
+  while (const auto times = step_.clock().take()) times_.device(*times);
+}
+
+// The checkpoint of the end of the epoch that was just evaluated, which is saved before any evaluation.
+void Trainer::mark_if_best() {
+  if (!config_.keep_best || saved_step_ != state_.position.step) return;
+  const double accuracy = state_.history.back().accuracy;
+  for (size_t i = 0; i + 1 < state_.history.size(); ++i)
+    if (state_.history[i].stage == "val" && state_.history[i].accuracy >= accuracy) return;
+  writer_.wait();
+  checkpoints_.mark_best(state_.position.step);
 }
 
 void Trainer::add_row(const char* stage, const Totals& totals) {
   const bool training = std::string_view(stage) == "train";
   const uint64_t epoch = state_.position.epoch + (training ? 1 : 0);
-  state_.history.push_back({stage, epoch, totals.loss(), totals.top1_percent(), totals.top5_percent(),
-                            schedule_.at_step(state_.position.step - 1).lr, totals.seconds});
+  // An evaluation goes with the epoch that it follows, also where the schedule was changed after that.
+  const bool follows = !training && !state_.history.empty();
+  const double lr = follows ? state_.history.back().learning_rate : schedule_.at_step(state_.position.step - 1).lr;
+  state_.history.push_back(
+      {stage, epoch, totals.loss(), totals.top1_percent(), totals.top5_percent(), lr, totals.seconds});
 }
 
 uint64_t Trainer::steps_of_epoch(uint64_t epoch) const {
@@ -415,8 +614,16 @@ TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunList
   const RunIdentity identity{config, resolved.recipe, dataset.manifest().dataset_id, request.created_by};
 
   RunFolder folder(fs, config.out);
-  if (folder.status() != RunStatus::kNew) folder.require_same(identity);
-  if (folder.status() == RunStatus::kFinished) return {RunEnd::kAlreadyFinished, folder.path(), folder.result()};
+  std::optional<RunConfig> extended_from;
+  if (folder.status() != RunStatus::kNew) {
+    if (!request.extend) {
+      folder.require_same(identity);
+    } else if (!folder.extension(identity).empty()) {
+      extended_from = read_run_config(fs, folder.path());
+    }
+  }
+  if (folder.status() == RunStatus::kFinished && !extended_from)
+    return {RunEnd::kAlreadyFinished, folder.path(), folder.result()};
 
   const Launch launch = launch_from_environment();
   const torch::Device device = choose_device(config, launch.local_rank);
@@ -427,7 +634,7 @@ TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunList
                machine.cpu + ", " + std::to_string(threads) + " compute threads)");
 
   config.input_threads = choose_input_threads(config, device, launch.local_world);
-  const Ground ground{fs, listener, config, identity, dataset, device, machine, *sync, folder};
+  const Ground ground{fs, listener, config, identity, dataset, device, machine, *sync, folder, extended_from};
   Trainer trainer(ground);
   return trainer.run();
 }

@@ -5,19 +5,26 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "engine/train/run/class_report.h"
 #include "engine/train/run/metrics.h"
 #include "engine/train/run/run_config.h"
 #include "engine/train/run/run_listener.h"
 #include "format/file.h"
+#include "format/manifest.h"
 
 namespace imgtrain {
 
 struct TrainRequest {
   ResolvedConfig config;
   bool fresh = false;      // Take a new folder beside a run that is there already.
+  bool extend = false;     // Length, batch, learning rate and schedule may differ from those of the run that is there.
   std::string created_by;  // `imgtrain 0.1.0`
 };
 
@@ -44,10 +51,22 @@ struct EvaluateRequest {
   std::filesystem::path checkpoint;  // A run folder (its final weights, else its newest checkpoint) or a .safetensors.
   std::string split;                 // Empty: the run's, else `val`.
   ConfigLayer overrides;             // Options of the command line.
+  // Image sizes to measure at: {crop, short side before it}. Empty: the configuration's eval_size and eval_resize.
+  std::vector<std::pair<int64_t, int64_t>> sizes;
+  bool best = false;  // Of a run folder: the checkpoint that did best, instead of the final weights.
+};
+
+// At one image size.
+struct SizeResult {
+  int64_t size = 0, resize = 0;
+  Totals totals;
+  std::vector<ClassCount> per_class;  // In label order.
+  std::optional<RealTotals> real;     // Where the data set has ReaL labels (label set `real` of the split).
 };
 
 struct EvaluateOutcome {
-  Totals totals;
+  std::vector<SizeResult> sizes;  // In the order asked for; empty if it was stopped.
+  std::vector<imgpack::ClassInfo> class_list;
   std::filesystem::path weights;  // The file that was read.
   std::string split;
   std::string model;  // `resnet18`

@@ -130,7 +130,8 @@ Outcome keep_coefficients(std::vector<std::byte>&& source, const jpeg::JpegInfo&
     out.flags |= kRecordTranscoded;
   } else if (options.strip_metadata && info.has_metadata) {
     out.jpeg = strip_metadata(source);
-    out.flags |= kRecordTranscoded;
+    // Only what is left out makes a difference: a profile alone stays, and the stream is the source's.
+    if (out.jpeg.size() != source.size()) out.flags |= kRecordTranscoded;
   } else {
     as_it_is = true;
   }

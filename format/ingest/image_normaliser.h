@@ -37,10 +37,10 @@ struct NormaliseOptions {
   int quality = 90;                             // 1 to 100, of resized and re-encoded images.
   Subsampling subsampling = Subsampling::k420;  // Likewise.
   int convert_quality = 95;                     // Of images that are only converted; these are 4:4:4.
-  bool no_larger = false;          // Keep the source's stream (transcoded if asked) where the result has more bytes.
-  bool to_baseline = false;        // Losslessly: progressive and arithmetic streams become baseline ones.
-  bool optimise_huffman = false;   // Losslessly: Huffman tables made for the image.
-  bool strip_metadata = false;     // Losslessly: drops EXIF, ICC, comments; keeps JFIF and Adobe, which colours need.
+  bool no_larger = false;         // Keep the source's stream (transcoded if asked) where the result has more bytes.
+  bool to_baseline = false;       // Losslessly: progressive and arithmetic streams become baseline ones.
+  bool optimise_huffman = false;  // Losslessly: Huffman tables made for the image.
+  bool strip_metadata = false;  // Losslessly: drops EXIF, XMP, comments; keeps JFIF, Adobe and ICC, which colours need.
   bool apply_orientation = false;  // Turn the pixels as EXIF asks. Off: as stored, which is what torchvision trains on.
   StreamCheck check = StreamCheck::kWhole;
   int entropy_index_mcus = 16;  // MCUs per index entry, or kEntropyIndexPerRow, or kNoEntropyIndex.

@@ -176,3 +176,68 @@ model = torchvision.models.resnet18(num_classes=4)
 model.load_state_dict(load_file(f"{run}/weights.safetensors"), strict=True)
 PYTHON
 }
+
+@test "augment-preview writes a picture of the images that a recipe makes" {
+  imgtrain augment-preview --shards "$shards" --recipe a3 --train-size 48 --images 3 --columns 4 --png "$out.png" |
+    grep -q "212 x 324 pixels"
+  "$PYTHON" - "$out.png" <<'PYTHON'
+import sys
+from PIL import Image
+import numpy as np
+sheet = np.asarray(Image.open(sys.argv[1]))
+assert sheet.shape == (324, 212, 3)
+crops, augmented = sheet[4:52, 4:52], sheet[168:216, 4:52]
+assert crops.std() > 5 and not np.array_equal(crops, augmented)
+PYTHON
+  fails_with 2 "expected at most as many pictures as the split has images" \
+    imgtrain augment-preview --shards "$shards" --images 60 --columns 10 --png "$out.png"
+  fails_with 2 "auto_augment: expected none, autoaugment" imgtrain augment-preview --shards "$shards" --auto-augment ran
+}
+
+@test "eval at several sizes, per class and by ReaL labels" {
+  tiny --out "$out" >/dev/null
+  imgtrain eval --shards "$shards" --checkpoint "$out" --threads 1 --precision fp32 -q --json --sizes 32/36,48/48 \
+    --per-class "$BATS_TEST_TMPDIR/classes.csv" >"$BATS_TEST_TMPDIR/sizes.json"
+  jq -e -s 'length == 2 and .[0].eval_size == 32 and .[1].eval_resize == 48 and all(.images == 12)' "$BATS_TEST_TMPDIR/sizes.json"
+  # One size of the pass is what it is alone, and the classes add up to it.
+  imgtrain eval --shards "$shards" --checkpoint "$out" --threads 1 --precision fp32 -q --json --eval-size 48 --eval-resize 48 \
+    >"$BATS_TEST_TMPDIR/alone.json"
+  jq -e -s --slurpfile alone "$BATS_TEST_TMPDIR/alone.json" \
+    '.[1].accuracy == $alone[0].accuracy and ((.[1].loss - $alone[0].loss) | fabs) < 1e-6' "$BATS_TEST_TMPDIR/sizes.json"
+  for size in 32-36 48-48; do
+    awk -F, 'NR > 1 { images += $3; top1 += $4 } END { print images, top1 }' "$BATS_TEST_TMPDIR/classes-$size.csv" >>"$BATS_TEST_TMPDIR/sums"
+  done
+  diff "$BATS_TEST_TMPDIR/sums" <(jq -r '"\(.images) \(.accuracy * .images / 100 | round)"' "$BATS_TEST_TMPDIR/sizes.json")
+  fails_with 2 "expected pairs CROP/RESIZE" imgtrain eval --shards "$shards" --checkpoint "$out" --sizes 64
+  fails_with 2 "crop at most resize" imgtrain eval --shards "$shards" --checkpoint "$out" --sizes 64/32
+}
+
+@test "lr-find: a curve, a suggestion, a picture, and nothing left behind" {
+  cd "$BATS_TEST_TMPDIR"
+  status=0
+  tiny_options=(--shards "$shards" --recipe smoke --threads 1 --input-threads 1 --batch 8 --bn-group 8 --train-size 32 --precision fp32)
+  imgtrain lr-find "${tiny_options[@]}" --steps 40 --from 1e-5 -q --json --csv lr.csv --plot lr.svg >found.json || status=$?
+  [ "$status" -le 1 ]
+  jq -e '.message_type == "learning_rate_range" and .steps > 4' found.json
+  head -2 lr.csv | tail -1 | grep -qE '^0,1e-05,'
+  grep -q '<svg' lr.svg
+  [ "$(find . -name '*.tmp' -o -name 'runs' -o -name '*.gnuplot*' | wc -l)" = 0 ]
+  fails_with 2 "expected a file that ends in .png or .svg" imgtrain lr-find "${tiny_options[@]}" --steps 10 -q --plot lr.pdf
+  fails_with 2 "--from: expected a rate below --to" imgtrain lr-find "${tiny_options[@]}" --from 1 --to 0.5
+}
+
+@test "batch-find: more memory, a larger batch" {
+  options=(--model resnet18 --train-size 32 --classes 4 --threads 1 --precision fp32 --most 64 -q --json)
+  imgtrain batch-find "${options[@]}" --memory 64GiB >"$BATS_TEST_TMPDIR/much.json"
+  jq -e '.largest == 64 and .estimated and all(.trials[]; .fits and .peak_bytes > 0)' "$BATS_TEST_TMPDIR/much.json"
+  fails_with 1 "" imgtrain batch-find "${options[@]}" --memory 1MiB
+}
+
+@test "estimate: this machine and rented ones, each with its limit" {
+  imgtrain estimate --shards "$shards" --recipe smoke --duration 60ep --batch 8 --bn-group 8 --train-size 32 --threads 1 \
+    --images 1281167 --seconds 3 -q --json >"$BATS_TEST_TMPDIR/estimate.json"
+  jq -e '.probe.images == 1281167 and .probe.decode_per_core > 0 and .probe.train_per_second > 0 and .probe.read_mib_s > 0' \
+    "$BATS_TEST_TMPDIR/estimate.json"
+  jq -e '.estimates | length > 5 and .[0].measured and (.[1:] | all(.measured == false and .source != "")) and
+    all(.hours > 0 and (.limit | IN("compute", "decode", "read")) and .lift != "")' "$BATS_TEST_TMPDIR/estimate.json"
+}

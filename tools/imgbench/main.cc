@@ -99,6 +99,7 @@ int run(const cli::Arguments& arguments) {
   std::unique_ptr<jpeg::ForcedSimdTarget> simd;
   if (const auto target = arguments.find("simd"); target.has_value())
     simd = std::make_unique<jpeg::ForcedSimdTarget>(*target);
+  report.forced_simd = arguments.find("simd").value_or("");
   const uint64_t repetitions = arguments.number("repetitions", 1, 10000);
   const double min_seconds = arguments.real("seconds", 0, 3600);
 

@@ -15,6 +15,7 @@ WorkloadEntry eval_decode_workload();
 WorkloadEntry eval_decode_reference_workload();
 WorkloadEntry pipeline_workload();
 WorkloadEntry eval_pipeline_workload();
+WorkloadEntry first_batch_workload();
 WorkloadEntry scan_workload();
 WorkloadEntry pack_workload();
 WorkloadEntry pack_header_workload();

@@ -1,5 +1,6 @@
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "format/error.h"
 #include "format/ingest/builder.h"
@@ -12,6 +13,7 @@
 #include "tools/cli/stop_signals.h"
 #include "tools/cli/units.h"
 #include "tools/imgpack/pack_options.h"
+#include "tools/imgpack/relabel_step.h"
 #include "tools/imgpack/source_step.h"
 #include "tools/imgpack/verbs.h"
 
@@ -117,15 +119,27 @@ void print_text(const PackCommand& command, const ingest::BuildResult& result) {
 
 int run_build(const cli::Arguments& arguments) {
   PackCommand command = read_pack_command(arguments);
+  if (arguments.has("relabel-only")) {
+    if (arguments.positional("OUT").empty()) command.out.replace_extension(".relabeled");
+    return relabel(command, {"val"}, "hard", false);
+  }
+  // Read before anything is packed: a wrong file should not be found out in an hour.
+  std::optional<ingest::RealRows> real;
+  if (!command.real.empty()) real = read_real_file(command.real);
   command.build.fresh = arguments.has("fresh");
   const ingest::ThreadLimit threads(command.threads);
   const ingest::LabeledSource source = look_at_source(command);
   cli::throw_if_stopped("nothing was written");
   const auto reader = ingest::make_folder_reader(posix_file_system(), source.scan.root);
   TerminalObserver observer(command.quiet);
-  const ingest::BuildResult result =
+  ingest::BuildResult result =
       ingest::build(posix_file_system(), source, *reader, command.out, command.build, observer, cli::stop_flag());
   observer.finish();
+  if (real) {
+    const std::string line = add_real_labels(command.out, *real);
+    if (!command.quiet) cli::console().say(line);
+    result.manifest = read_manifest(posix_file_system(), command.out);
+  }
   const int status = status_of(command, source, result);
   command.json ? print_json(command, source, result, status) : print_text(command, result);
   if (status == cli::kExitSomeSkipped) {
@@ -144,9 +158,9 @@ cli::Verb build_verb() {
   verb.description =
       "Recognises the source by itself: the Kaggle or torrent tree (ILSVRC/Data/CLS-LOC), split folders (train, val, "
       "test), or class "
-      "folders alone. Validation labels come from LOC_val_solution.csv, the annotations, class folders and the "
-      "built-in table of the "
-      "ILSVRC2012 labels; all that are there are compared. JPEGs are kept as they are; CMYK, PNG, WebP and BMP images "
+      "folders alone. Validation labels come from LOC_val_solution.csv, the annotations, the devkit's ground truth, "
+      "valprep.sh, class folders, --labels and the built-in table of the ILSVRC2012 labels; all that are there are "
+      "compared. JPEGs are kept as they are; CMYK, PNG, WebP and BMP images "
       "are converted; "
       "images that cannot be decoded are skipped and listed in the manifest.\n\n"
       "The same source and options give the same bytes, whatever the number of threads and interruptions. The same "
@@ -157,6 +171,12 @@ cli::Verb build_verb() {
   verb.options.insert(
       verb.options.begin() + 3,
       {.name = "fresh", .value = "", .help = "Remove an earlier build in OUT, finished or not, and begin anew."});
+  verb.options.insert(
+      verb.options.begin() + 4,
+      {.name = "relabel-only",
+       .value = "",
+       .help = "Pack nothing: sort val into class folders at OUT (SOURCE.relabeled), as `imgpack relabel` "
+               "does."});
   verb.examples = {
       {"imgpack build /mnt/data/imagenet", "ImageNet into /mnt/data/imagenet.shards."},
       {"imgpack build photos photos.shards --resize-max 500 --quality 90", "Any class folders, shrunk to 500 pixels."}};

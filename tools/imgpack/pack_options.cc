@@ -98,8 +98,30 @@ std::vector<cli::Positional> pack_positionals() {
           {.name = "OUT", .help = "The folder for the shards. Without it: SOURCE.shards.", .required = false}};
 }
 
-std::vector<cli::Option> pack_options() {
+std::vector<cli::Option> label_options() {
   return {
+      in_group(kLabelGroup, {.name = "classes",
+                             .value = "LIST",
+                             .help = "Which classes there are, numbered in sorted order: auto takes the 1,000 of "
+                                     "ILSVRC2012 if the folders are these, else LOC_synset_mapping.txt, else the "
+                                     "folders; where folders are missing it stops and asks you to choose.",
+                             .default_value = "auto",
+                             .choices = {"auto", "imagenet", "mapping", "folders"}}),
+      in_group(
+          kLabelGroup,
+          {.name = "builtin-labels",
+           .value = "",
+           .help = "Use the built-in labels of ILSVRC2012_val_* by name even if val is not the whole set of 50,000."}),
+      in_group(kLabelGroup, {.name = "labels",
+                             .value = "[SPLIT=]FILE",
+                             .help = "A CSV or TSV of image and class (the name of its folder) for val, or for SPLIT. "
+                                     "It is compared with every other source of labels.",
+                             .repeatable = true}),
+  };
+}
+
+std::vector<cli::Option> pack_options() {
+  std::vector<cli::Option> options = {
       cli::threads_option(),
       cli::quiet_option(),
       cli::json_option(),
@@ -113,20 +135,14 @@ std::vector<cli::Option> pack_options() {
        .value = "N",
        .help = "Stop when more than N images cannot be packed.",
        .default_value = "1000"},
-
-      in_group(kLabelGroup, {.name = "classes",
-                             .value = "LIST",
-                             .help = "Which classes there are, numbered in sorted order: auto takes the 1,000 of "
-                                     "ILSVRC2012 if the folders are these, else LOC_synset_mapping.txt, else the "
-                                     "folders; where folders are missing it stops and asks you to choose.",
-                             .default_value = "auto",
-                             .choices = {"auto", "imagenet", "mapping", "folders"}}),
-      in_group(
-          kLabelGroup,
-          {.name = "builtin-labels",
-           .value = "",
-           .help = "Use the built-in labels of ILSVRC2012_val_* by name even if val is not the whole set of 50,000."}),
-
+  };
+  for (cli::Option& option : label_options()) options.push_back(std::move(option));
+  options.push_back(
+      in_group(kLabelGroup, {.name = "real",
+                             .value = "FILE",
+                             .help = "Add the ReaL labels of the ILSVRC2012 validation set (real.json: 50,000 lists of "
+                                     "class indices) as a second label set, for evaluation."}));
+  const std::vector<cli::Option> packing = {
       in_group(
           kShardGroup,
           {.name = "shard-size",
@@ -186,12 +202,31 @@ std::vector<cli::Option> pack_options() {
                {.name = "baseline", .value = "", .help = "Make progressive JPEGs baseline, without loss."}),
       in_group(kImageGroup,
                {.name = "optimize", .value = "", .help = "Give each JPEG Huffman tables of its own, without loss."}),
-      in_group(kImageGroup, {.name = "strip-metadata", .value = "", .help = "Drop EXIF, ICC profiles and comments."}),
+      in_group(kImageGroup, {.name = "strip-metadata", .value = "", .help = "Drop EXIF, XMP and comments, without loss; colour profiles stay."}),
       in_group(kImageGroup, {.name = "apply-orientation",
                              .value = "",
                              .help = "Turn images as EXIF asks. Not done by default: published accuracies are for "
                                      "images as they are stored."}),
   };
+  options.insert(options.end(), packing.begin(), packing.end());
+  return options;
+}
+
+ingest::LabelOptions read_label_options(const cli::Arguments& arguments) {
+  ingest::LabelOptions labels;
+  labels.classes = read_class_policy(arguments.text("classes"));
+  labels.force_builtin = arguments.has("builtin-labels");
+  for (const std::string& text : arguments.all("labels")) {
+    const size_t equals = text.find('=');
+    const std::string split = equals == std::string::npos ? "" : text.substr(0, equals);
+    // A file may have an equals sign in its name.
+    if (split == "train" || split == "val" || split == "test") {
+      labels.files.push_back({split, text.substr(equals + 1)});
+    } else {
+      labels.files.push_back({"val", text});
+    }
+  }
+  return labels;
 }
 
 PackCommand read_pack_command(const cli::Arguments& arguments) {
@@ -200,8 +235,8 @@ PackCommand read_pack_command(const cli::Arguments& arguments) {
   command.out = arguments.positional("OUT");
   if (command.out.empty()) command.out = default_out(command.source);
   refuse_out_inside_source(command);
-  command.labels.classes = read_class_policy(arguments.text("classes"));
-  command.labels.force_builtin = arguments.has("builtin-labels");
+  command.labels = read_label_options(arguments);
+  command.real = arguments.find("real").value_or("");
   PackOptions& pack = command.build.pack;
   pack.seed = arguments.number("seed");
   pack.shard_bytes = arguments.bytes("shard-size");

@@ -58,6 +58,8 @@ void print_text(const std::filesystem::path& dataset, const VerifyReport& report
             << (report.shards == 1 ? " shard, " : " shards, ") << cli::format_count(report.records) << " records";
   if (report.level == VerifyLevel::kDecode) std::cout << ", " << cli::format_count(report.images) << " images decoded";
   std::cout << ", " << cli::format_bytes(report.bytes) << " in " << cli::format_seconds(report.seconds) << "\n";
+  if (!report.ok() && !report.only_unsupported())
+    cli::console().say("Hint: imgpack repair " + dataset.string() + " --dry-run says what can be repaired");
 }
 
 int run_verify(const cli::Arguments& arguments) {

@@ -108,6 +108,8 @@ int run(const cli::Arguments& arguments) {
   request.created_by = std::string("imgtrain ") + IMGPACK_VERSION;
   const Temporary folder(request.config.values.out + ".drill");
   request.config.values.out = folder.path().string();
+  request.config.values.mlflow.clear();  // A rehearsal is no run to be kept.
+  request.config.values.tensorboard = false;
 
   DrillListener before(cli::console(), kStepsBefore);
   if (train(imgpack::posix_file_system(), request, before).end != RunEnd::kStopped)
@@ -134,6 +136,7 @@ int run(const cli::Arguments& arguments) {
                                                   {"stop_seconds", to_stop},
                                                   {"stall_seconds", stall},
                                                   {"write_seconds", write},
+                                                  {"stall_below_step", stall < before.step_seconds()},
                                                   {"checkpoint_bytes", bytes},
                                                   {"resume_seconds", to_resume},
                                                   {"notice_seconds", kNoticeSeconds},
@@ -143,6 +146,7 @@ int run(const cli::Arguments& arguments) {
     std::cout << "notice to stop: " << cli::format_seconds(worst) << " at most (one step of "
               << cli::format_seconds(before.step_seconds()) << ", then the save)\n"
               << "save: " << cli::format_bytes(bytes) << ", training stood still for " << cli::format_seconds(stall)
+              << (stall < before.step_seconds() ? " (less than a step)" : " (more than a step)")
               << ", on the disk after " << cli::format_seconds(write) << " more\n"
               << "start to first step, from the checkpoint: " << cli::format_seconds(to_resume) << "\n"
               << "EC2 gives " << cli::format_seconds(kNoticeSeconds) << ": "

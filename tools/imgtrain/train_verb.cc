@@ -6,6 +6,7 @@
 #include "engine/train/trainer.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/console.h"
+#include "tools/cli/report_signal.h"
 #include "tools/cli/run_tool.h"
 #include "tools/cli/stop_signals.h"
 #include "tools/cli/units.h"
@@ -53,7 +54,9 @@ int run(const cli::Arguments& arguments) {
   TrainRequest request;
   request.config = resolve_arguments(arguments);
   request.fresh = arguments.has("fresh");
+  request.extend = arguments.has("extend");
   request.created_by = std::string("imgtrain ") + IMGPACK_VERSION;
+  cli::catch_report_signal();
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
   const SpotNoticeWatcher watcher(
       spot_watch_from_environment(), [&](const SpotNotice& notice) { answer_notice(notice, listener); },
@@ -86,15 +89,22 @@ cli::Verb train_verb() {
       "result as if it had never stopped. Other options for the same folder are an error that lists them. A finished "
       "run "
       "is left alone.\n\n"
+      "SIGUSR1 makes it say where the time of the epoch has gone so far, and what limits.\n\n"
       "The batch is that of all devices together. Lengths carry their unit: 16ep are epochs, 500ba batches.";
   verb.options = layer_options();
   verb.options.push_back({.name = "fresh",
                           .value = "",
                           .help = "If the run folder holds a run already, train into a new folder beside it."});
+  verb.options.push_back({.name = "extend",
+                          .value = "",
+                          .help = "Go on with the run that is there under another length, batch, learning rate or "
+                                  "schedule. The learning rates on both sides of the seam are printed."});
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
   verb.examples = {
+      {"imgtrain --shards DIR --recipe fast --duration 24ep --extend",
+       "train on for longer than was asked for at first"},
       {"imgtrain --shards /mnt/data/imagenet.shards --recipe fast --out runs/r1", "train, or resume"},
       {"imgtrain --shards DIR --recipe reference --batch 512 --lr-per-batch 1792",
        "a recipe on fewer devices, its learning rate scaled with the batch"},

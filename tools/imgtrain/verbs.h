@@ -8,8 +8,12 @@ namespace imgtrain {
 imgpack::cli::Verb train_verb();
 imgpack::cli::Verb eval_verb();
 imgpack::cli::Verb drill_verb();
+imgpack::cli::Verb lr_find_verb();
+imgpack::cli::Verb batch_find_verb();
+imgpack::cli::Verb estimate_verb();
 imgpack::cli::Verb recipes_verb();
 imgpack::cli::Verb config_verb();
 imgpack::cli::Verb schedule_verb();
+imgpack::cli::Verb augment_preview_verb();
 
 }  // namespace imgtrain

@@ -5,6 +5,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <charconv>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -23,6 +24,8 @@ using imgpack::ErrorKind;
 constexpr std::string_view kPrefix = "step-";
 constexpr std::string_view kStateSuffix = ".json";
 constexpr std::string_view kDamagedSuffix = ".damaged";
+constexpr const char* kBest = "best";
+constexpr uint64_t kMaxPointerBytes = 4096;
 constexpr const char* kFormat = "imgtrain checkpoint";
 constexpr int64_t kVersion = 1;
 constexpr uint64_t kMaxStateBytes = uint64_t{64} << 20;
@@ -93,10 +96,20 @@ json::object checked_state(const std::string& text, const fs::path& path) {
   return std::move(value.get_object());
 }
 
+// Complete epochs of a state that closes one; 0: it does not.
+uint64_t closed_epoch(const json::object& state) {
+  const json::value* position = state.if_contains("position");
+  const json::object* at = position == nullptr ? nullptr : position->if_object();
+  if (at == nullptr) return 0;
+  const json::value *epoch = at->if_contains("epoch"), *batch = at->if_contains("batch");
+  if (epoch == nullptr || batch == nullptr || !epoch->is_number() || *batch != json::value(0)) return 0;
+  return epoch->to_number<uint64_t>();
+}
+
 }  // namespace
 
-CheckpointStore::CheckpointStore(imgpack::FileSystem& fs, fs::path folder, int64_t keep)
-    : fs_(fs), folder_(std::move(folder)), keep_(static_cast<size_t>(std::max<int64_t>(keep, 1))) {}
+CheckpointStore::CheckpointStore(imgpack::FileSystem& fs, fs::path folder, int64_t keep, const KeepMore& more)
+    : fs_(fs), folder_(std::move(folder)), keep_(static_cast<size_t>(std::max<int64_t>(keep, 1))), more_(more) {}
 
 fs::path CheckpointStore::tensors_path(uint64_t step, const std::string& part) const {
   return folder_ / (stem(step) + "." + part + ".safetensors");
@@ -134,6 +147,18 @@ void CheckpointStore::prepare() {
     const bool is_orphan = step && !is_damaged && !std::binary_search(whole.begin(), whole.end(), *step);
     if (is_temporary || is_orphan) fs_.remove(folder_ / entry.name);
   }
+  closed_epochs_.clear();
+  for (const uint64_t step : whole) {
+    try {
+      const json::object wrapped =
+          checked_state(imgpack::read_text(fs_, state_path(step), kMaxStateBytes), state_path(step));
+      const json::value* state = wrapped.if_contains("state");
+      const uint64_t epoch = state != nullptr && state->is_object() ? closed_epoch(state->get_object()) : 0;
+      if (epoch > 0) closed_epochs_[step] = epoch;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kCorruption) throw;  // A damaged one closes nothing; newest() speaks of it.
+    }
+  }
 }
 
 void CheckpointStore::publish(uint64_t step, const json::object& state, const std::vector<std::string>& parts) {
@@ -147,12 +172,42 @@ void CheckpointStore::publish(uint64_t step, const json::object& state, const st
   const json::object wrapped{{"format", kFormat}, {"version", kVersion}, {"files", std::move(files)}, {"state", state}};
   imgpack::publish(fs_, state_path(step), with_checksum(wrapped));
   imgpack::publish(fs_, folder_ / "latest", stem(step) + "\n");
+  if (const uint64_t epoch = closed_epoch(state)) {
+    closed_epochs_[step] = epoch;
+  } else {
+    closed_epochs_.erase(step);
+  }
+  remove_surplus(step);
+}
+
+void CheckpointStore::remove_surplus(uint64_t step) {
   std::vector<uint64_t> all = steps();
   // A checkpoint from a later step belongs to a past that was given up; it is older in time than this one.
   for (const uint64_t other : all)
     if (other > step) remove(other);
   all.erase(std::upper_bound(all.begin(), all.end(), step), all.end());
-  for (size_t i = 0; i + keep_ < all.size(); ++i) remove(all[i]);
+  const std::optional<uint64_t> best_step = more_.best ? best() : std::nullopt;
+  const auto last_closed = closed_epochs_.empty() ? closed_epochs_.end() : std::prev(closed_epochs_.end());
+  for (size_t i = 0; i + keep_ < all.size(); ++i) {
+    const auto closed = closed_epochs_.find(all[i]);
+    const bool milestone = closed != closed_epochs_.end() && more_.every_epochs > 0 &&
+                           closed->second % static_cast<uint64_t>(more_.every_epochs) == 0;
+    const bool newest_closed = closed != closed_epochs_.end() && closed == last_closed;
+    if (!milestone && !newest_closed && best_step != all[i]) remove(all[i]);
+  }
+}
+
+void CheckpointStore::mark_best(uint64_t step) {
+  imgpack::publish(fs_, folder_ / kBest, stem(step) + "\n");
+}
+
+std::optional<uint64_t> CheckpointStore::best() const {
+  if (!fs_.exists(folder_ / kBest)) return std::nullopt;
+  std::string name = imgpack::read_text(fs_, folder_ / kBest, kMaxPointerBytes);
+  if (!name.empty() && name.back() == '\n') name.pop_back();
+  std::string_view rest;
+  const auto step = step_of(name, rest);
+  return step && rest.empty() && fs_.exists(state_path(*step)) ? step : std::nullopt;
 }
 
 CheckpointStore::Found CheckpointStore::read(uint64_t step) const {
@@ -204,11 +259,13 @@ CheckpointStore::Found CheckpointStore::read(uint64_t step) const {
   return found;
 }
 
-std::optional<CheckpointStore::Found> CheckpointStore::newest(const Warn& warn) {
+std::optional<CheckpointStore::Found> CheckpointStore::newest(const Warn& warn,
+                                                              const std::function<bool(const Found&)>& accept) {
   const std::vector<uint64_t> all = steps();
   for (auto step = all.rbegin(); step != all.rend(); ++step) {
     try {
-      return read(*step);
+      Found found = read(*step);
+      if (!accept || accept(found)) return found;
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kCorruption) throw;
       warn(std::string("damaged checkpoint set aside, going back to the one before it: ") + error.what());
@@ -230,6 +287,7 @@ void CheckpointStore::set_aside(uint64_t step) {
 }
 
 void CheckpointStore::remove(uint64_t step) {
+  closed_epochs_.erase(step);
   fs_.remove(state_path(step));
   for (const imgpack::DirectoryEntry& entry : fs_.list(folder_)) {
     std::string_view rest;

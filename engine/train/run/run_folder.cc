@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "engine/train/run/json_text.h"
+#include "engine/train/run/run_extension.h"
 #include "format/error.h"
 
 namespace imgtrain {
@@ -87,15 +88,45 @@ void RunFolder::lock() {
 }
 
 void RunFolder::require_same(const RunIdentity& asked) const {
-  const json::object run = read_json(fs_, folder_ / kRunFile);
-  std::vector<std::string> changed = differences(read_run_config(fs_, folder_), asked.config);
-  const std::string dataset = text_member(run, "dataset_id", folder_ / kRunFile);
-  if (dataset != asked.dataset_id) changed.push_back("data set: " + dataset + " before, " + asked.dataset_id + " now");
-  if (changed.empty()) return;
+  const RunConfig before = read_run_config(fs_, folder_);
+  const std::vector<std::string> other = dataset_difference(asked), changed = differences(before, asked.config);
+  if (other.empty() && changed.empty()) return;
+  const bool extendable = other.empty() && beyond_extension(before, asked.config).empty();
+  refuse(other, changed,
+         extendable ? "give the same options to go on with it, --extend to change these on the way, another --out, or "
+                      "--fresh"
+                    : "give the same options to go on with it, another --out, or --fresh");
+}
+
+std::vector<std::string> RunFolder::extension(const RunIdentity& asked) const {
+  const RunConfig before = read_run_config(fs_, folder_);
+  const std::vector<std::string> other = dataset_difference(asked), beyond = beyond_extension(before, asked.config);
+  if (!other.empty() || !beyond.empty())
+    refuse(other, beyond, "--extend covers length, batch, learning rate and schedule; for others give another --out");
+  return differences(before, asked.config);
+}
+
+void RunFolder::extend(const RunIdentity& identity) {
+  // In this order: stopped in between, it is the old run, unfinished, and the same command goes on.
+  fs_.remove(folder_ / kResultFile);
+  fs_.sync_directory(folder_);
+  imgpack::publish(fs_, folder_ / kConfigFile, pretty_json(to_json(identity.config)));
+  status_ = RunStatus::kUnfinished;
+}
+
+std::vector<std::string> RunFolder::dataset_difference(const RunIdentity& asked) const {
+  const std::string dataset = text_member(read_json(fs_, folder_ / kRunFile), "dataset_id", folder_ / kRunFile);
+  if (dataset == asked.dataset_id) return {};
+  return {"data set: " + dataset + " before, " + asked.dataset_id + " now"};
+}
+
+void RunFolder::refuse(const std::vector<std::string>& other, const std::vector<std::string>& changed,
+                       const std::string& hint) const {
   std::string list;
-  for (const std::string& line : changed) list += "\n  " + line;
+  for (const std::vector<std::string>* lines : {&changed, &other})
+    for (const std::string& line : *lines) list += "\n  " + line;
   throw Error(ErrorKind::kUsage, "this folder holds a run with another configuration:" + list + "\n", folder_, {},
-              "give the same options to go on with it, another --out, or --fresh");
+              hint);
 }
 
 void RunFolder::begin(const RunIdentity& identity) {

@@ -45,6 +45,11 @@ class RunFolder {
   // Throws Error(kUsage) that lists what differs between the run that is here and the one asked for.
   void require_same(const RunIdentity& asked) const;
 
+  // For --extend: what differs, if --extend covers all of it. Throws Error(kUsage) that lists what it does not.
+  std::vector<std::string> extension(const RunIdentity& asked) const;
+  // Makes the run in the folder one of this configuration; a finished one is unfinished from here on.
+  void extend(const RunIdentity& identity);
+
   void begin(const RunIdentity& identity);         // REQUIRES: status() == kNew.
   void finish(const boost::json::object& result);  // The run is complete from here on.
   boost::json::object result() const;              // REQUIRES: status() == kFinished.
@@ -52,6 +57,9 @@ class RunFolder {
 
  private:
   void lock();
+  std::vector<std::string> dataset_difference(const RunIdentity& asked) const;
+  [[noreturn]] void refuse(const std::vector<std::string>& other, const std::vector<std::string>& changed,
+                           const std::string& hint) const;
 
   imgpack::FileSystem& fs_;
   std::filesystem::path folder_;

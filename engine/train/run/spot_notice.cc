@@ -1,31 +1,17 @@
 #include "engine/train/run/spot_notice.h"
 
-#include <boost/asio/connect.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
-#include <boost/beast/http/write.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <cstdlib>
 #include <optional>
 #include <utility>
 
+#include "engine/train/run/http_exchange.h"
 #include "format/error.h"
 
 namespace imgtrain {
 namespace {
 
-namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = beast::http;
-using asio::ip::tcp;
-
-constexpr int kHttp11 = 11;
 // Answers of the service are a few hundred bytes.
 constexpr size_t kMaxAnswerBytes = 64 << 10;
 // Unanswered first questions after which there is no such service here.
@@ -35,27 +21,22 @@ constexpr const char* kTokenPath = "/latest/api/token";
 constexpr const char* kActionPath = "/latest/meta-data/spot/instance-action";
 constexpr const char* kRebalancePath = "/latest/meta-data/events/recommendations/rebalance";
 
-struct Answer {
-  unsigned status = 0;
-  std::string body;
-};
-
 // One exchange with the metadata service; a new connection each time, since it is asked once in seconds.
 class MetadataClient {
  public:
-  MetadataClient(std::string host, std::string port, const SpotWatchOptions& options)
-      : host_(std::move(host)), port_(std::move(port)), options_(options) {}
+  MetadataClient(HttpEndpoint endpoint, const SpotWatchOptions& options)
+      : endpoint_(std::move(endpoint)), options_(options) {}
 
   // nullopt: no answer within the time, or none that is HTTP.
-  std::optional<Answer> get(const char* path) {
+  std::optional<HttpAnswer> get(const char* path) {
     if (token_.empty() || std::chrono::steady_clock::now() >= renew_at_) {
       if (!fetch_token()) return std::nullopt;
     }
-    std::optional<Answer> answer = exchange(http::verb::get, path, "X-aws-ec2-metadata-token", token_);
+    std::optional<HttpAnswer> answer = exchange("GET", path, "X-aws-ec2-metadata-token", token_);
     // The token may have been forgotten by a service that was restarted.
     if (answer && answer->status == 401) {
       if (!fetch_token()) return std::nullopt;
-      answer = exchange(http::verb::get, path, "X-aws-ec2-metadata-token", token_);
+      answer = exchange("GET", path, "X-aws-ec2-metadata-token", token_);
     }
     return answer;
   }
@@ -64,45 +45,19 @@ class MetadataClient {
   bool fetch_token() {
     const auto life = options_.token_life;
     const auto answer =
-        exchange(http::verb::put, kTokenPath, "X-aws-ec2-metadata-token-ttl-seconds", std::to_string(life.count()));
+        exchange("PUT", kTokenPath, "X-aws-ec2-metadata-token-ttl-seconds", std::to_string(life.count()));
     if (!answer || answer->status != 200 || answer->body.empty()) return false;
     token_ = answer->body;
     renew_at_ = std::chrono::steady_clock::now() + life / 2;
     return true;
   }
 
-  std::optional<Answer> exchange(http::verb verb, const char* path, const char* header, const std::string& value) {
-    asio::io_context context;
-    beast::tcp_stream stream(context);
-    beast::error_code failure;
-    // Each asynchronous step is run to its end here: only those obey the stream's time limit.
-    const auto run = [&] {
-      context.restart();
-      context.run();
-      return !failure;
-    };
-    const auto done = [&](beast::error_code error, auto&&...) { failure = error; };
-    tcp::resolver resolver(context);
-    const auto endpoints = resolver.resolve(host_, port_, failure);
-    if (failure) return std::nullopt;
-    stream.expires_after(options_.timeout);
-    stream.async_connect(endpoints, done);
-    if (!run()) return std::nullopt;
-    http::request<http::empty_body> request(verb, path, kHttp11);
-    request.set(http::field::host, host_);
-    request.set(header, value);
-    request.prepare_payload();
-    http::async_write(stream, request, done);
-    if (!run()) return std::nullopt;
-    beast::flat_buffer buffer;
-    http::response_parser<http::string_body> parser;
-    parser.body_limit(kMaxAnswerBytes);
-    http::async_read(stream, buffer, parser, done);
-    if (!run()) return std::nullopt;
-    return Answer{parser.get().result_int(), parser.get().body()};
+  std::optional<HttpAnswer> exchange(const char* method, const char* path, const char* header,
+                                     const std::string& value) const {
+    return http_exchange(endpoint_, {method, path, {{header, value}}, {}}, options_.timeout, kMaxAnswerBytes);
   }
 
-  const std::string host_, port_;
+  const HttpEndpoint endpoint_;
   const SpotWatchOptions& options_;
   std::string token_;
   std::chrono::steady_clock::time_point renew_at_;
@@ -118,30 +73,6 @@ std::optional<boost::json::object> parse_object(const std::string& text) {
   boost::json::value value = boost::json::parse(text, failure);
   if (failure || !value.is_object()) return std::nullopt;
   return std::move(value.get_object());
-}
-
-// http://HOST[:PORT][/], HOST possibly [::1].
-std::pair<std::string, std::string> split_endpoint(std::string endpoint) {
-  const std::string given = endpoint;
-  const std::string scheme = "http://";
-  const auto refuse = [&]() -> std::pair<std::string, std::string> {
-    throw imgpack::Error(imgpack::ErrorKind::kUsage,
-                         "AWS_EC2_METADATA_SERVICE_ENDPOINT: expected http://HOST:PORT, found '" + given + "'");
-  };
-  if (endpoint.rfind(scheme, 0) != 0) return refuse();
-  endpoint.erase(0, scheme.size());
-  while (!endpoint.empty() && endpoint.back() == '/') endpoint.pop_back();
-  std::string port = "80";
-  const size_t colon = endpoint.rfind(':');
-  const size_t bracket = endpoint.rfind(']');
-  if (colon != std::string::npos && (bracket == std::string::npos || colon > bracket)) {
-    port = endpoint.substr(colon + 1);
-    endpoint.erase(colon);
-  }
-  if (endpoint.size() > 2 && endpoint.front() == '[' && endpoint.back() == ']')
-    endpoint = endpoint.substr(1, endpoint.size() - 2);
-  if (endpoint.empty() || port.empty() || port.find_first_not_of("0123456789") != std::string::npos) return refuse();
-  return {endpoint, port};
 }
 
 }  // namespace
@@ -160,7 +91,13 @@ SpotWatchOptions spot_watch_from_environment() {
 SpotNoticeWatcher::SpotNoticeWatcher(SpotWatchOptions options, NoticeHandler notice, Warn warn)
     : options_(std::move(options)), notice_(std::move(notice)), warn_(std::move(warn)) {
   if (options_.disabled) return;
-  std::tie(host_, port_) = split_endpoint(options_.endpoint);
+  const auto endpoint = parse_http_endpoint(options_.endpoint);
+  if (!endpoint) {
+    throw imgpack::Error(
+        imgpack::ErrorKind::kUsage,
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT: expected http://HOST:PORT, found '" + options_.endpoint + "'");
+  }
+  endpoint_ = *endpoint;
   thread_ = std::thread([this] { watch(); });
 }
 
@@ -179,7 +116,7 @@ bool SpotNoticeWatcher::sleep() {
 }
 
 void SpotNoticeWatcher::watch() {
-  MetadataClient client(host_, port_, options_);
+  MetadataClient client(endpoint_, options_);
   bool answered = false, warned = false, rebalance_told = false;
   int unanswered = 0;
   // An answer that cannot be used is worth one warning until a usable one comes.

@@ -16,6 +16,8 @@
 #include <string>
 #include <thread>
 
+#include "engine/train/run/http_exchange.h"
+
 namespace imgtrain {
 
 struct SpotNotice {
@@ -61,7 +63,7 @@ class SpotNoticeWatcher {
   const SpotWatchOptions options_;
   const NoticeHandler notice_;
   const Warn warn_;
-  std::string host_, port_;
+  HttpEndpoint endpoint_;
   std::mutex mutex_;
   std::condition_variable ending_changed_;
   bool ending_ = false;

@@ -372,6 +372,30 @@ TEST(ImageNormaliser, StrippingRemovesMetadataAndTrailingBytesAndNothingElse) {
   }
 }
 
+TEST(ImageNormaliser, StrippingLeavesColourProfiles) {
+  const std::string_view profile("\xff\xe2\x00\x12ICC_PROFILE\0\x01\x01pp", 20);
+  const auto with = [&](Bytes jpeg) {
+    const Bytes segment = to_bytes(profile);
+    jpeg.insert(jpeg.begin() + 2, segment.begin(), segment.end());
+    return jpeg;
+  };
+  const auto has_profile = [&](const Bytes& jpeg) {
+    const Bytes segment = to_bytes(profile);
+    return std::search(jpeg.begin(), jpeg.end(), segment.begin(), segment.end()) != jpeg.end();
+  };
+  NormaliseOptions options;
+  options.strip_metadata = true;
+  const Bytes alone = with(make_test_jpeg({}));
+  EXPECT_EQ(normalised(alone, options).jpeg, alone);
+  EXPECT_EQ(normalised(alone, options).flags & kRecordTranscoded, 0u);
+  const Bytes both = with(make_test_jpeg({.exif_orientation = 3}));
+  EXPECT_EQ(normalised(both, options).jpeg, alone);
+  options.optimise_huffman = true;
+  const NormalisedImage transcoded = normalised(both, options);
+  EXPECT_TRUE(has_profile(transcoded.jpeg));
+  EXPECT_EQ(probed(transcoded.jpeg).exif_orientation, 0);
+}
+
 TEST(ImageNormaliser, OrientationIsAppliedOnlyWhenAskedFor) {
   const Bytes jpeg = make_test_jpeg({.width = 60, .height = 40, .quality = 95, .exif_orientation = 6, .detail = false});
   NormaliseOptions options;

@@ -107,6 +107,58 @@ TEST(CheckpointStore, KeepsTheLatestAndRemovesTheRestWithTheirTensors) {
   EXPECT_EQ(saved.fs.list(kFolder).size(), 3u * 3 + 1);
 }
 
+// A state that stands at the end of `epoch` (0: inside one).
+void save_at(imgpack::FileSystem& fs, CheckpointStore& store, uint64_t step, uint64_t epoch) {
+  for (const char* part : {"weights", "optimizer"}) imgpack::publish(fs, store.tensors_path(step, part), "bytes");
+  boost::json::object state = state_at(step);
+  state["position"] = boost::json::object{{"epoch", epoch}, {"batch", epoch > 0 ? 0 : 5}};
+  store.publish(step, state, {"weights", "optimizer"});
+}
+
+TEST(CheckpointStore, KeepsTheNewestThatClosesAnEpochHoweverManyFollow) {
+  MemoryFileSystem fs;
+  CheckpointStore store(fs, kFolder, 2);
+  store.prepare();
+  save_at(fs, store, 10, 1);
+  save_at(fs, store, 20, 2);
+  for (const uint64_t step : {21, 22, 23, 24}) save_at(fs, store, step, 0);
+  EXPECT_THAT(store.steps(), ElementsAre(20, 23, 24));
+}
+
+TEST(CheckpointStore, KeepsEveryManyEpochsForGoodAlsoAfterARestart) {
+  MemoryFileSystem fs;
+  for (uint64_t epoch = 1; epoch <= 9; ++epoch) {
+    CheckpointStore store(fs, kFolder, 2, {.every_epochs = 3});
+    store.prepare();
+    save_at(fs, store, 10 * epoch, epoch);
+  }
+  EXPECT_THAT(CheckpointStore(fs, kFolder, 2).steps(), ElementsAre(30, 60, 80, 90));
+}
+
+TEST(CheckpointStore, TheBestStaysUntilAnotherIsNamed) {
+  MemoryFileSystem fs;
+  CheckpointStore store(fs, kFolder, 2);
+  store.prepare();
+  EXPECT_FALSE(store.best());
+  save_at(fs, store, 10, 1);
+  store.mark_best(10);
+  for (uint64_t epoch = 2; epoch <= 5; ++epoch) save_at(fs, store, 10 * epoch, epoch);
+  EXPECT_EQ(store.best(), 10u);
+  EXPECT_THAT(store.steps(), ElementsAre(10, 40, 50));
+  store.mark_best(50);
+  save_at(fs, store, 60, 6);
+  EXPECT_THAT(store.steps(), ElementsAre(50, 60));
+  EXPECT_EQ(fs.bytes(kFolder / "best"), "step-000000050\n");
+}
+
+TEST(CheckpointStore, WhatIsNotAcceptedIsPassedOverAndLeftAsItIs) {
+  Saved saved{10, 20, 30};
+  const auto found = saved.store.newest([](const std::string&) {}, [](const auto& f) { return f.step < 25; });
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->step, 20u);
+  EXPECT_THAT(saved.store.steps(), ElementsAre(10, 20, 30));
+}
+
 TEST(CheckpointStore, EveryFlippedBitOfTheNewestFallsBackLoudlyToTheOneBefore) {
   for (const char* which : {"weights", "optimizer", "state"}) {
     Saved fresh{10, 20};

@@ -98,9 +98,9 @@ class FakeService {
 
 // A watcher and what it said.
 struct Watched {
-  explicit Watched(const std::string& endpoint, bool expected = true)
+  explicit Watched(const std::string& endpoint, bool expected = true, std::chrono::seconds token_life = 21600s)
       : watcher(
-            {endpoint, expected, false, 20ms, 500ms, 21600s},
+            {endpoint, expected, false, 20ms, 500ms, token_life},
             [this](const SpotNotice& notice) {
               const std::lock_guard lock(mutex);
               notices.push_back((notice.kind == SpotNotice::Kind::kRebalance ? "rebalance" : notice.action) + " " +
@@ -160,6 +160,14 @@ TEST(SpotNoticeWatcher, RenewsAForgottenToken) {
   service.set("spot/instance-action", R"({"action": "terminate", "time": "t"})");
   ASSERT_TRUE(Watched::wait_until([&] { return !watched.get(watched.notices).empty(); }));
   EXPECT_EQ(service.tokens_given(), 2);
+  EXPECT_THAT(watched.get(watched.warnings), IsEmpty());
+}
+
+TEST(SpotNoticeWatcher, RenewsATokenBeforeItsLifeIsOver) {
+  FakeService service;
+  Watched watched(service.endpoint(), true, 1s);
+  ASSERT_TRUE(Watched::wait_until([&] { return service.tokens_given() >= 3; }));
+  EXPECT_GT(service.requests(), 3 * service.tokens_given()) << "not one for every question";
   EXPECT_THAT(watched.get(watched.warnings), IsEmpty());
 }
 

@@ -196,7 +196,7 @@ TEST(GradientSync, APortInUseIsAnErrorWithAHint) {
   ::close(socket);
 }
 
-TEST(GradientSync, GradientsLieInBucketsWithTheStridesOfTheirParameters) {
+TEST(GradientSync, AloneEveryParameterHasAGradientWithItsStridesAndSeveralBackwardsAddUp) {
   ResNetOptions model_options;
   model_options.depth = 18;
   model_options.num_classes = 10;
@@ -204,18 +204,30 @@ TEST(GradientSync, GradientsLieInBucketsWithTheStridesOfTheirParameters) {
   to_channels_last(*model);
   const auto sync = make_gradient_sync(Launch(), torch::kCPU);
   sync->attach(model->parameters());
-  const auto memory = [&] {
-    std::vector<const void*> pointers;
-    for (const Tensor& p : model->parameters()) pointers.push_back(p.grad().const_data_ptr());
-    return pointers;
+  const auto expect_strides = [&] {
+    for (const Tensor& p : model->parameters()) {
+      ASSERT_TRUE(p.grad().defined());
+      EXPECT_EQ(p.grad().strides(), p.strides());
+    }
   };
-  const auto before = memory();
-  model->forward(torch::randn({2, 3, 32, 32})).sum().backward();
-  EXPECT_EQ(memory(), before);
-  for (const Tensor& p : model->parameters()) EXPECT_EQ(p.grad().strides(), p.strides());
-  EXPECT_GT(model->parameters()[0].grad().abs().sum().item<double>(), 0);
+  expect_strides();
+  const Tensor images = torch::randn({2, 3, 32, 32});
+  // Backward that reaches the stem alone: the others' gradients are zeros.
   sync->zero_gradients();
-  for (const Tensor& p : model->parameters()) EXPECT_EQ(p.grad().abs().sum().item<double>(), 0);
+  model->children()[0]->as<torch::nn::Conv2d>()->forward(images).sum().backward();
+  sync->finish();
+  expect_strides();
+  const Tensor once = model->parameters()[0].grad().clone();
+  EXPECT_GT(once.abs().sum().item<double>(), 0);
+  EXPECT_EQ(model->parameters().back().grad().abs().sum().item<double>(), 0);
+  sync->zero_gradients();
+  for (int i = 0; i < 2; ++i) model->children()[0]->as<torch::nn::Conv2d>()->forward(images).sum().backward();
+  sync->finish();
+  EXPECT_TRUE(torch::allclose(model->parameters()[0].grad(), 2 * once));
+  sync->zero_gradients();
+  model->forward(images).sum().backward();
+  sync->finish();
+  expect_strides();
 }
 
 }  // namespace

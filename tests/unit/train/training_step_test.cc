@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "engine/model/weights.h"
+#include "engine/train/lr_finder.h"
 
 namespace imgtrain {
 namespace {
@@ -117,6 +120,107 @@ TEST(TrainingStep, SharesOfAGlobalBatchAddUpToTheWholeGradient) {
     EXPECT_LT((sum[i] - parameters[i].grad()).abs().max().item<double>(), 1e-5) << i;
 }
 
+// Sharpness-aware minimisation by hand: up by rho g / |g| in each group, the gradient from there.
+TEST(TrainingStep, SharpnessAwareGradientsAreThoseOfTheClimbedWeights) {
+  const DeviceBatch batch = labelled_batch(12);
+  RunConfig config = config_for(12, 4);
+  config.sam_rho = 0.05;
+  config.sam_interval = 2;
+  Trial run(config);
+  DeviceTotals totals(torch::kCPU);
+  run.step.run(batch, {{0, 0.9}, 1}, totals);  // The second step: its number is 1.
+  ResNet reference = Trial::make(config);
+  PixelNormalizer normalize(torch::kCPU);
+  std::vector<torch::Tensor> expected;
+  for (const torch::Tensor& parameter : reference->parameters()) expected.push_back(torch::zeros_like(parameter));
+  const auto gradient_at = [&](int64_t begin) {
+    const torch::Tensor logits = reference->forward(normalize(batch.images.narrow(0, begin, 4)));
+    return torch::autograd::grad({torch::nn::functional::cross_entropy(logits, batch.labels.narrow(0, begin, 4))},
+                                 reference->parameters());
+  };
+  for (int64_t begin = 0; begin < 12; begin += 4) {
+    const auto up = gradient_at(begin);
+    torch::Tensor squares = torch::zeros({});
+    for (const torch::Tensor& gradient : up) squares = squares + gradient.square().sum();
+    const auto move = [&](double sign) {
+      const torch::NoGradGuard no_grad;
+      auto parameters = reference->parameters();
+      for (size_t i = 0; i < parameters.size(); ++i) parameters[i].add_(up[i] * (sign * 0.05) / squares.sqrt());
+    };
+    move(1);
+    const auto there = gradient_at(begin);
+    move(-1);
+    for (size_t i = 0; i < there.size(); ++i) expected[i] += there[i] / 3;
+  }
+  const auto ours = run.model->parameters();
+  for (size_t i = 0; i < ours.size(); ++i)
+    EXPECT_LT((ours[i].grad() - expected[i]).norm().item<double>(), 2e-3 * expected[i].norm().item<double>()) << i;
+  // Weights are back where they were, to the bit.
+  EXPECT_TRUE(ours[0].equal(Trial::make(config)->parameters()[0]));
+}
+
+TEST(TrainingStep, OtherStepsThanTheIntervalsAreOrdinaryOnes) {
+  RunConfig plain = config_for(8, 8), sharp = plain;
+  sharp.sam_rho = 0.05;
+  sharp.sam_interval = 2;
+  Trial one(plain), two(sharp);
+  DeviceTotals totals(torch::kCPU);
+  one.step.run(labelled_batch(8), {{0.1, 0.9}, 0}, totals);
+  two.step.run(labelled_batch(8), {{0.1, 0.9}, 0}, totals);
+  EXPECT_EQ(largest_difference(one.model, two.model), 0);
+}
+
+TEST(TrainingStep, MixingAndDroppedBranchesFollowTheStepAndTheGroupAlone) {
+  RunConfig config = config_for(8, 4);
+  config.mixup = 0.2;
+  config.cutmix = 1;
+  config.drop_path = 0.3;
+  config.label_smoothing = 0.1;
+  const auto weights_after = [&](uint64_t step, bool halves) {
+    Trial run(config);
+    DeviceTotals totals(torch::kCPU);
+    DeviceBatch batch = labelled_batch(8);
+    if (!halves) {
+      run.step.run(batch, {{0, 0.9}, step}, totals);
+      return run.model->parameters()[0].grad().clone();
+    }
+    torch::Tensor sum;
+    for (const int64_t first : {0, 4}) {  // As two ranks would see it.
+      DeviceBatch share = batch;
+      share.images = batch.images.narrow(0, first, 4);
+      share.labels = batch.labels.narrow(0, first, 4);
+      share.count = 4;
+      share.first = first;
+      run.step.run(share, {{0, 0.9}, step}, totals);
+      const torch::Tensor gradient = run.model->parameters()[0].grad().clone();
+      sum = sum.defined() ? sum + gradient : gradient;
+    }
+    return sum;
+  };
+  const torch::Tensor whole = weights_after(5, false);
+  EXPECT_TRUE(whole.equal(weights_after(5, false)));
+  EXPECT_FALSE(whole.equal(weights_after(6, false)));
+  EXPECT_LT((whole - weights_after(5, true)).norm().item<double>(), 1e-4 * whole.norm().item<double>());
+}
+
+TEST(GroupInput, BlankedBoxesAreTheMeanColour) {
+  torch::Tensor images = torch::ones({2, 3, 8, 8});
+  data::BlankBoxes boxes[2];
+  boxes[1].erase = {1, 2, 3, 4};
+  blank(images, boxes);
+  EXPECT_EQ(images[0].min().item<float>(), 1);
+  EXPECT_EQ(images[1].sum().item<float>(), 3 * (64 - 12));
+  EXPECT_EQ(images.index({1, 0, torch::indexing::Slice(2, 6), torch::indexing::Slice(1, 4)}).max().item<float>(), 0);
+}
+
+TEST(GroupInput, ShrinkingIsTorchsNearestInterpolation) {
+  const torch::Tensor images = torch::rand({2, 3, 44, 44});
+  namespace F = torch::nn::functional;
+  const torch::Tensor expected = F::interpolate(
+      images, F::InterpolateFuncOptions().scale_factor(std::vector<double>{0.5, 0.5}).mode(torch::kNearest));
+  EXPECT_TRUE(shrink(images, 22).equal(expected));
+}
+
 TEST(TrainingStep, RunningStatisticsMoveOnceAStepHoweverManyGroups) {
   Trial run(config_for(12, 4));
   run.steps(labelled_batch(12), 2);
@@ -128,6 +232,96 @@ TEST(TrainingStep, Bf16FollowsFp32Closely) {
   low.precision = Precision::kBf16;
   Trial exact(config_for(20, 20)), lowered(low);
   EXPECT_NEAR(exact.steps(labelled_batch(20), 4).loss(), lowered.steps(labelled_batch(20), 4).loss(), 0.15);
+}
+
+// Gradients of half precision at a scale that they cannot bear: steps are skipped and the scale halves until they can,
+// then the run goes on. (A training run refuses fp16 on a CPU for its speed; its arithmetic is there.)
+void expect_overflow_skips_and_goes_on(torch::Device device) {
+  RunConfig config = config_for(8, 8);
+  config.precision = Precision::kFp16;
+  config.loss_scale_init = 67108864;  // 2^26: far beyond what fp16 holds.
+  const auto sync = make_gradient_sync(Launch(), device);
+  ResNet model = Trial::make(config);
+  model->to(device);
+  TrainingStep step(model, config, device, *sync);
+  DeviceBatch batch = labelled_batch(8);
+  batch.images = batch.images.to(device);
+  batch.labels = batch.labels.to(device);
+  const auto weights = [&] {
+    std::vector<torch::Tensor> copies;
+    for (const torch::Tensor& parameter : model->parameters()) copies.push_back(parameter.detach().cpu().clone());
+    return copies;
+  };
+  DeviceTotals totals(device);
+  const auto before = weights();
+  double scale = step.scaler().state()->scale;
+  int skipped = 0, taken = 0;
+  for (int i = 0; i < 200 && taken < 3; ++i) {
+    const auto last = weights();
+    step.run(batch, {0.01, 0.9}, totals);
+    const auto now = weights();
+    const double next = step.scaler().state()->scale;
+    const bool moved = !torch::equal(now.front(), last.front());
+    if (next < scale) {
+      EXPECT_DOUBLE_EQ(next, scale / 2);
+      for (size_t k = 0; k < now.size(); ++k)
+        EXPECT_TRUE(torch::equal(now[k], last[k])) << "a skipped step moved " << k;
+      ++skipped;
+    } else {
+      EXPECT_DOUBLE_EQ(next, scale);
+      EXPECT_TRUE(moved);
+      ++taken;
+    }
+    scale = next;
+  }
+  EXPECT_GT(skipped, 0);
+  EXPECT_EQ(taken, 3);
+  for (const torch::Tensor& weight : weights()) EXPECT_TRUE(weight.isfinite().all().item<bool>());
+  EXPECT_TRUE(std::isfinite(totals.read().loss()));
+}
+
+TEST(TrainingStep, AnOverflowSkipsTheStepHalvesTheScaleAndTheRunGoesOn) {
+  expect_overflow_skips_and_goes_on(torch::kCPU);
+}
+
+TEST(TrainingStepOnCuda, AnOverflowSkipsTheStepHalvesTheScaleAndTheRunGoesOn) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device here";
+  expect_overflow_skips_and_goes_on(torch::Device(torch::kCUDA, 0));
+}
+
+TEST(RangeTest, GivesTheCurveAndPutsEverythingBack) {
+  Trial run(config_for(20, 20));
+  const DeviceBatch batch = labelled_batch(20);
+  run.steps(batch, 1);  // Momentum and statistics that are not zero.
+  std::vector<torch::Tensor> before;
+  for (const auto& [name, tensor] : state_dict(*run.model)) before.push_back(tensor.detach().clone());
+  for (const auto& [name, tensor] : run.step.optimizer().state()) before.push_back(tensor.detach().clone());
+  LrRange range{1e-5, 1, 12};
+  const auto curve = range_test(run.step, range, 0.9, [&] { return std::optional(batch); });
+  ASSERT_TRUE(curve);
+  EXPECT_GT(curve->points().size(), 5u);
+  EXPECT_DOUBLE_EQ(curve->points()[1].lr, rate_at(range, 1));
+  EXPECT_LT(curve->points()[5].loss, curve->points()[0].loss);
+  std::vector<torch::Tensor> after;
+  for (const auto& [name, tensor] : state_dict(*run.model)) after.push_back(tensor);
+  for (const auto& [name, tensor] : run.step.optimizer().state()) after.push_back(tensor);
+  ASSERT_EQ(after.size(), before.size());
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(torch::equal(after[i], before[i])) << i;
+  int calls = 0;
+  EXPECT_FALSE(range_test(run.step, range, 0.9, [&]() -> std::optional<DeviceBatch> {
+    return ++calls < 3 ? std::optional(batch) : std::nullopt;
+  }));
+}
+
+TEST(StageClock, TimesOfAStepAreThereWhenItIsDoneAndOnlyOnce) {
+  Trial run(config_for(8, 8));
+  run.steps(labelled_batch(8), 2);
+  for (int i = 0; i < 2; ++i) {
+    const auto times = run.step.clock().take();
+    ASSERT_TRUE(times);
+    EXPECT_GT(times->forward_backward, times->optimizer);
+  }
+  EXPECT_FALSE(run.step.clock().take());
 }
 
 TEST(PixelNormalizer, IsTorchvisionsToTensorAndNormalize) {
