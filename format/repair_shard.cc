@@ -118,9 +118,11 @@ class ShardRepair {
       for (const std::string& name : *names) expect(name, why);
       count_unknown(why);
     } else if (options_.source != nullptr) {
-      for (const std::string& name : options_.source->names(job_.header)) {
+      const std::vector<std::string> all = options_.source->names(job_.header);
+      for (const std::string& name : all) {
         if (std::find(job_.skipped.begin(), job_.skipped.end(), name) == job_.skipped.end()) expect(name, why);
       }
+      if (all.empty()) count_unknown(why);  // A source of classes alone.
     } else {
       count_unknown(why);
     }

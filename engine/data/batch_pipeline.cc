@@ -28,7 +28,7 @@ using imgpack::ErrorKind;
 // A batch between its slot and the consumer.
 struct Flight {
   uint64_t index = 0, digest = 0;
-  uint32_t global_count = 0, count = 0;
+  uint32_t global_count = 0, first = 0, count = 0;
   std::shared_ptr<Slot> slot;
   std::atomic<uint32_t> remaining{0};
   struct Failure {
@@ -72,8 +72,8 @@ PipelineOptions checked(PipelineOptions options) {
           "number of reading threads out of range: expected 1 to 1024", options.read_threads);
   check(options.crop);
   if (options.transform == Transform::kEvaluate) {
-    require(options.resize_short >= options.size, "resize smaller than the crop: expected at least the image size",
-            options.resize_short);
+    require(options.crop_ratio > 0 || options.resize_short >= options.size,
+            "resize smaller than the crop: expected at least the image size", options.resize_short);
     options.order.shuffle = false;
     options.order.drop_last = false;
     options.order.repeats = 1;
@@ -351,6 +351,7 @@ void BatchPipeline::State::feed(uint64_t first_batch) {
         batch.flight->index = batch.plan.index;
         batch.flight->digest = batch.plan.digest;
         batch.flight->global_count = batch.plan.global_count;
+        batch.flight->first = batch.plan.first;
         batch.flight->count = static_cast<uint32_t>(batch.plan.samples.size());
         batch.flight->remaining = batch.flight->count;
         batch.flight->slot = std::move(slot);
@@ -440,7 +441,7 @@ void BatchPipeline::State::run(Chunk& chunk, std::unique_ptr<SampleDecoder>& dec
     try {
       if (decoder == nullptr) decoder = std::make_unique<SampleDecoder>(dataset, options, stages);
       const auto path = decoder->decode(chunk.samples[i], epoch, size, flight.slot->images + at * image_bytes(size),
-                                        flight.slot->labels[at], flight.slot->ids[at]);
+                                        flight.slot->labels[at], flight.slot->ids[at], flight.slot->blanks[at]);
       ++(path == imgpack::jpeg::DecodePath::kFast ? fast : reference);
     } catch (...) {
       const std::lock_guard lock(flight.mutex);
@@ -524,6 +525,8 @@ std::optional<Batch> BatchPipeline::State::next() {
   batch.images = flight->slot->images;
   batch.labels = flight->slot->labels;
   batch.ids = flight->slot->ids;
+  batch.blanks = flight->slot->blanks;
+  batch.first = flight->first;
   batch.count = flight->count;
   batch.global_count = flight->global_count;
   batch.size = size;

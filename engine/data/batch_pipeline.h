@@ -17,8 +17,10 @@
 #include <vector>
 
 #include "engine/data/augment.h"
+#include "engine/data/augment_policy.h"
 #include "engine/data/block_reader.h"
 #include "engine/data/cache_policy.h"
+#include "engine/data/erase_box.h"
 #include "engine/data/sample_order.h"
 #include "format/dataset.h"
 #include "format/file.h"
@@ -43,7 +45,14 @@ struct PipelineOptions {
   uint32_t size = 224;          // Output is size x size.
   uint32_t resize_short = 256;  // kEvaluate.
   RandomResizedCropOptions crop;
+  double crop_ratio = 0;  // kEvaluate: above 0, the middle square of this share of the short side instead.
   imgpack::jpeg::Filter filter = imgpack::jpeg::Filter::kBilinear;
+  bool random_filter = false;  // kTrain: bilinear or bicubic, drawn for each sample.
+  // kTrain, in this order after crop and flip: colour jitter, policy; boxes are handed on with the batch.
+  ColourJitter jitter;
+  AugmentPolicy policy;
+  RandomErasingOptions erasing;
+  double cutout = 0;  // Side as a share of the image's.
   uint64_t seed = 0;
   uint32_t threads = 0;   // 0: all cores this process may use.
   int numa_node = -1;     // Where threads and slots stay: the node of this rank's GPU. -1: anywhere, an arena per node.
@@ -66,11 +75,13 @@ struct PipelineOptions {
 // A filled batch. Moving it is cheap; destroying or release()-ing it hands the slot back. Belongs to one thread; may
 // outlive the pipeline.
 struct Batch {
-  const uint8_t* images = nullptr;  // count x size x size x 3
-  const int64_t* labels = nullptr;  // count
-  const uint64_t* ids = nullptr;    // count
-  uint32_t count = 0;               // Of this rank; may differ between ranks and in the last batch.
-  uint32_t global_count = 0;        // Of all ranks together, as planned: damaged records that were left out count.
+  const uint8_t* images = nullptr;     // count x size x size x 3
+  const int64_t* labels = nullptr;     // count
+  const uint64_t* ids = nullptr;       // count
+  const BlankBoxes* blanks = nullptr;  // count: what is to be blanked once pixels are normalised.
+  uint32_t first = 0;                  // Position of this rank's first sample in the global batch.
+  uint32_t count = 0;                  // Of this rank; may differ between ranks and in the last batch.
+  uint32_t global_count = 0;           // Of all ranks together, as planned: damaged records that were left out count.
   uint32_t size = 0;
   uint64_t epoch = 0, index = 0;  // Global batch number within the epoch.
   // What was wrong with each record of this rank that was left out (PipelineOptions::max_bad_records), in batch order.

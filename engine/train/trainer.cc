@@ -19,6 +19,8 @@
 #include "engine/train/request_agreement.h"
 #include "engine/train/run/bottleneck.h"
 #include "engine/train/run/checkpoint_store.h"
+#include "engine/train/run/ema_rule.h"
+#include "engine/train/run/image_size_schedule.h"
 #include "engine/train/run/input_options.h"
 #include "engine/train/run/input_watch.h"
 #include "engine/train/run/json_text.h"
@@ -30,6 +32,7 @@
 #include "engine/train/run/run_state.h"
 #include "engine/train/run/step_times.h"
 #include "engine/train/training_step.h"
+#include "engine/train/weight_average.h"
 #include "format/checksum.h"
 #include "format/error.h"
 
@@ -90,6 +93,8 @@ class Trainer {
   TrainOutcome stopped();
   TrainOutcome finish();
 
+  // What is evaluated and saved in the end.
+  ResNet& result_model() { return average_ ? average_->model() : step_.model(); }
   void save();
   void note_saved();
   void add_left_out();  // Of all ranks, to the samples skipped. Every rank calls it equally often.
@@ -112,12 +117,15 @@ class Trainer {
   const data::PipelineOptions input_;
   const data::SampleOrder order_;
   const LrSchedule schedule_;
+  const ImageSizeSchedule sizes_;
+  const EmaRule ema_;
   const uint64_t checkpoint_steps_;
   const std::shared_ptr<data::SlotAllocator> slots_;
   data::BatchPipeline pipeline_;
   BatchFeed feed_;
   InputWatch watch_;
   TrainingStep step_;
+  std::optional<WeightAverage> average_;  // nullopt: the run keeps none.
   DeviceTotals totals_;
   std::optional<Evaluator> evaluator_;
   RequestAgreement agreement_;
@@ -143,6 +151,8 @@ Trainer::Trainer(const Ground& ground)
       input_(training_input(config_, input_share(ground.sync, ground.device))),
       order_(train_split_, input_.order),
       schedule_(config_, order_.batches_per_epoch()),
+      sizes_(config_, schedule_.steps_per_epoch(), schedule_.total_steps()),
+      ema_(config_, schedule_.steps_per_epoch(), schedule_.total_steps()),
       checkpoint_steps_(std::max<uint64_t>(1, config_.checkpoint_every.whole_batches(order_.batches_per_epoch()))),
       slots_(slot_memory(ground.device)),
       pipeline_(ground.fs, ground.dataset, input_, *slots_),
@@ -150,11 +160,13 @@ Trainer::Trainer(const Ground& ground)
       watch_(pipeline_, train_split_, listener_),
       step_(make_model(config_, static_cast<int64_t>(ground.dataset.manifest().classes.size()), ground.device), config_,
             ground.device, ground.sync),
+      average_(config_.ema == AverageKind::kNone ? std::nullopt : std::optional<WeightAverage>(step_.model())),
       totals_(ground.device),
       agreement_(listener_, ground.sync, ground.device),
       checkpoints_(ground.fs, ground.folder.checkpoints(), config_.keep_checkpoints,
                    {config_.keep_every, config_.keep_best}),
-      writer_(ground.fs, checkpoints_, step_.model(), step_.optimizer()),
+      writer_(ground.fs, checkpoints_, step_.model(), step_.optimizer(),
+              average_ ? state_dict(*average_->model()) : NamedTensors()),
       events_(ground.fs, ground.folder.path(), config_, listener_),
       times_(config_.step_times),
       bad_step_(torch::full({}, -1, torch::dtype(torch::kLong).device(ground.device))) {
@@ -188,8 +200,13 @@ void Trainer::begin_or_resume() {
   checkpoints_.prepare();
   if (found) {
     resume(*found);
-  } else if (ground_.extended_from) {
-    ground_.folder.extend(ground_.identity);
+  } else {
+    if (ground_.extended_from) ground_.folder.extend(ground_.identity);
+    if (!config_.init.empty()) {
+      load_initial_weights(ground_.fs, config_, step_.model());
+      if (average_) average_->update(EmaRule::Action::kCopy, 0);
+      listener_.say("initial weights: " + config_.init);
+    }
   }
   const std::filesystem::path times = times_path();
   if (config_.step_times && ground_.fs.exists(times))
@@ -248,7 +265,8 @@ void Trainer::cross_seam(RunState& saved) {
 }
 
 void Trainer::resume(const CheckpointStore::Found& found) {
-  RunState saved = load_checkpoint(ground_.fs, checkpoints_, found, step_.model(), step_.optimizer());
+  RunState saved = load_checkpoint(ground_.fs, checkpoints_, found, step_.model(), step_.optimizer(),
+                                   average_ ? &average_->model() : nullptr);
   if (saved.dataset_id != state_.dataset_id || saved.classes != state_.classes)
     throw Error(ErrorKind::kInvalidInput, "the checkpoint belongs to another data set", found.path);
   cross_seam(saved);
@@ -290,14 +308,15 @@ bool Trainer::train_epoch() {
       {epoch_title(at.epoch), images(batches), images(at.batch), static_cast<double>(config_.log_seconds)});
   epoch_start_ = last_note_ = last_step_ = Clock::now();
   input_before_ = {};
-  feed_.start_epoch(at.epoch, at.batch, {0, state_.epoch_digest});
+  feed_.start_epoch(at.epoch, at.batch, {sizes_.decoded(at.epoch), state_.epoch_digest});
   watch_.begin();
   copied_before_ = feed_.copy_seconds();
   while (at.batch < batches) {
     const std::optional<DeviceBatch> batch = feed_.next();
     if (!batch) throw Error(ErrorKind::kInternal, "the epoch ended before its last batch");
     const StepRates rates = schedule_.at_step(at.step);
-    step_.run(*batch, rates, totals_);
+    step_.run(*batch, {rates, at.step, sizes_.trained(at.step)}, totals_);
+    if (average_) average_->update(ema_.after(at.epoch, at.batch), ema_.decay());
     watch_loss();
     feed_.prefetch();
     note_times(at.step, *batch);
@@ -382,7 +401,7 @@ void Trainer::close_epoch() {
 }
 
 bool Trainer::evaluate_epoch() {
-  const std::optional<Totals> totals = evaluator_->run(step_.model(), listener_);
+  const std::optional<Totals> totals = evaluator_->run(result_model(), listener_);
   if (!totals) return false;
   add_row("val", *totals);
   state_.position.evaluation_due = false;
@@ -418,7 +437,7 @@ TrainOutcome Trainer::finish() {
   writer_.wait();
   note_saved();
   const auto metadata = weights_metadata(step_.model()->options(), config_, state_.classes, state_.dataset_id);
-  write_tensors(ground_.fs, ground_.folder.weights(), state_dict(*step_.model()), metadata);
+  write_tensors(ground_.fs, ground_.folder.weights(), state_dict(*result_model()), metadata);
   double seconds = 0;
   for (const MetricRow& row : state_.history) seconds += row.epoch_time;
   const MetricRow& row = state_.history.back();  // The evaluation of the last epoch.
@@ -433,7 +452,7 @@ TrainOutcome Trainer::finish() {
                       {"samples_repeated", state_.samples_repeated},
                       {"samples_skipped", state_.samples_skipped},
                       {"weights", ground_.folder.weights().filename().string()},
-                      {"weights_digest", imgpack::to_hex(weights_digest(step_.model()))}};
+                      {"weights_digest", imgpack::to_hex(weights_digest(result_model()))}};
   events_.append("finish", result);
   events_.finish("FINISHED");
   ground_.folder.finish(result);

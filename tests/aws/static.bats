@@ -70,6 +70,13 @@ test_files() { printf '%s\n' "$repository/tests/aws/mutation-check" "$support"/b
   done
 }
 
+@test "user data that EC2 would not take is refused" {
+  long=$(printf 'x%.0s' {1..12000})
+  run --separate-stderr bash -c '. "$1/lib.sh"; . "$1/lib/ec2.sh"; make_user_data train "arguments=$2"' _ "$scripts" "$long"
+  assert_failure 2
+  assert_said 'EC2 takes 16384'
+}
+
 @test "values that could leave their line in the user data are refused" {
   local value
   for value in $'a\nCONFIGURATION\nrm -rf /' 'a$(id)' 'a`id`' "a'b" 'a"b' 'a;b' 'a\b' 'a|b'; do

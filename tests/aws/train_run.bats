@@ -8,7 +8,14 @@ setup() { load support/helper && load support/training && use_training; }
 teardown() { end_training; }
 
 @test "a run from beginning to end stores its folder, marks itself as done, wants no more machines, and frees the lease" {
+  export FAKE_UNTIL=$BATS_TEST_TMPDIR/monitored # it ends only when the GPUs have been looked at
+  monitored() { find "$BATS_TEST_TMPDIR" -name gpu.csv | grep -q .; }
+  (
+    wait_until monitored
+    touch "$FAKE_UNTIL"
+  ) 3>&- &
   FAKE_STEPS=20 train --group imgpack-n-train
+  assert_file_not_exist "$run_folder/gpu.csv" # imgtrain takes no folder in which others write
   # The group does not exist here: what matters comes before.
   assert_file_exist "$run_folder/final"
   has_object latest

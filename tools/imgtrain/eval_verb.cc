@@ -143,9 +143,10 @@ cli::Verb eval_verb() {
       cli::json_option(),
       cli::quiet_option(),
   };
-  const std::vector<std::string> fields = {"shards",     "eval_size", "eval_resize",   "eval_batch",    "interpolation",
-                                           "precision",  "device",    "threads",       "input_threads", "slots",
-                                           "page_cache", "cache_dir", "on_bad_record", "log_seconds"};
+  const std::vector<std::string> fields = {"shards",     "eval_size",  "eval_resize",   "eval_crop_ratio",
+                                           "eval_flip",  "eval_batch", "interpolation", "precision",
+                                           "device",     "threads",    "input_threads", "slots",
+                                           "page_cache", "cache_dir",  "on_bad_record", "log_seconds"};
   for (cli::Option& option : config_options(fields)) {
     option.default_value.clear();  // Those of the run, not of an empty configuration.
     option.group.clear();

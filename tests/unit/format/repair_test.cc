@@ -43,6 +43,7 @@ class MemorySource : public RecordSource {
   }
   std::vector<std::string> names(const ShardHeader& shard) override {
     std::vector<std::string> names;
+    if (without_records) return names;
     for (const auto& [key, record] : records_) {
       const uint64_t order = order_key(shard.seed, shard.split, key.second);
       if (key.first == shard.split && shard_of_key(order, shard.shard_count) == shard.number)
@@ -52,12 +53,13 @@ class MemorySource : public RecordSource {
   }
   std::variant<Record, std::string> make(const std::string& split, const std::string& name) override {
     const auto at = records_.find({split, name});
-    if (at == records_.end() || gone.contains(name)) return "the source has no such image";
+    if (at == records_.end() || gone.contains(name) || without_records) return "the source has no such image";
     return at->second;
   }
   const std::vector<ClassInfo>& classes() const override { return classes_; }
 
   std::set<std::string> gone;
+  bool without_records = false;
 
  private:
   std::map<std::pair<std::string, std::string>, Record> records_;
@@ -301,6 +303,19 @@ TEST_F(RepairTest, ClassesThatDoNotFollowFromNamesComeFromTheSource) {
   RepairOptions options;
   options.source = &source_;
   EXPECT_EQ(repair_dataset(flat, kFolder, options).dataset_id, manifest.dataset_id);
+}
+
+TEST_F(RepairTest, SourceOfClassesAloneDoesNotMakeALossUnseen) {
+  fs_.remove(kFolder / kManifestFile);
+  fs_.remove(kFolder / before_.index_file);
+  fs_.remove(shard("train", 1));
+  const auto damaged = fs_.all_files();
+  source_.without_records = true;
+  const RepairReport report = repair(true);
+  EXPECT_FALSE(report.ok());
+  ASSERT_EQ(report.lost.size(), 1u);
+  EXPECT_EQ(report.lost[0].name, "");
+  EXPECT_EQ(fs_.all_files(), damaged);
 }
 
 TEST_F(RepairTest, SourceOfOtherClassesIsRefused) {
