@@ -20,5 +20,6 @@ cli::Verb repair_verb();
 cli::Verb diff_verb();
 cli::Verb export_verb();
 cli::Verb split_verb();
+cli::Verb merge_verb();
 
 }  // namespace imgpack
