@@ -358,7 +358,7 @@ Reading read_archives(const PassJob& job, const Wanted& wanted, bool keeps, cons
   for (int attempt = 0;; ++attempt) {
     reading.pass = {};  // The spill of a first attempt goes before a second one comes.
     reading.pass = Pass(job, wanted, guess).run();
-    ArchiveTree tree(job.archives.root, reading.pass.contents);
+    ArchiveTree tree(job.fs, job.archives.root, reading.pass.contents);
     reading.found = recognise(tree, reading.pass, job.archives, job.options.pack.seed);
     if (keeps && !reading.found.guessed_right) {
       if (attempt > 0) throw Error(ErrorKind::kInternal, "archive changes while it is read", job.archives.root);

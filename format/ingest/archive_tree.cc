@@ -36,7 +36,8 @@ class TextFile : public RandomAccessFile {
 
 }  // namespace
 
-ArchiveTree::ArchiveTree(path root, const ArchiveContents& contents) : root_(std::move(root)), contents_(contents) {
+ArchiveTree::ArchiveTree(FileSystem& base, path root, const ArchiveContents& contents)
+    : base_(base), root_(std::move(root)), contents_(contents) {
   nodes_.reserve(contents.images.size() + contents.texts.size() + contents.folders.size());
   for (size_t i = 0; i < contents.images.size(); ++i) {
     nodes_.push_back({contents.images[i].path, Kind::kImage, static_cast<uint32_t>(i), contents.images[i].bytes});
@@ -59,10 +60,10 @@ ArchiveTree::ArchiveTree(path root, const ArchiveContents& contents) : root_(std
   }
 }
 
-std::string ArchiveTree::relative(const path& where) const {
+std::optional<std::string> ArchiveTree::relative(const path& where) const {
   std::string text = where.lexically_relative(root_).generic_string();
   if (text == ".") return "";
-  if (text.empty() || text.starts_with("..")) throw Error(ErrorKind::kIo, "not in the archive", where);
+  if (text.empty() || text == ".." || text.starts_with("../")) return std::nullopt;
   return text;
 }
 
@@ -79,38 +80,36 @@ size_t ArchiveTree::image_at(std::string_view name) const {
 }
 
 std::unique_ptr<RandomAccessFile> ArchiveTree::open(const path& where) {
-  const std::string name = relative(where);
-  const auto at = contents_.texts.find(name);
+  const auto name = relative(where);
+  if (!name) return base_.open(where);
+  const auto at = contents_.texts.find(*name);
   if (at == contents_.texts.end()) throw Error(ErrorKind::kIo, "cannot open: no label file of this name", where);
   return std::make_unique<TextFile>(at->second, where);
 }
 
 bool ArchiveTree::exists(const path& where) {
-  std::string name;
-  try {
-    name = relative(where);
-  } catch (const Error&) {
-    return false;
-  }
-  if (name.empty()) return true;
-  if (const auto at = first_at(name); at != nodes_.end() && at->path == name) return true;
-  name += '/';
-  const auto inside = first_at(name);
-  return inside != nodes_.end() && inside->path.starts_with(name);
+  const auto name = relative(where);
+  if (!name) return base_.exists(where);
+  if (name->empty()) return true;
+  if (const auto at = first_at(*name); at != nodes_.end() && at->path == *name) return true;
+  const auto inside = first_at(*name + '/');
+  return inside != nodes_.end() && inside->path.starts_with(*name + '/');
 }
 
 std::vector<DirectoryEntry> ArchiveTree::list(const path& where) {
-  std::string folder = relative(where);
+  const auto name = relative(where);
+  if (!name) return base_.list(where);
+  std::string folder = *name;
   if (!folder.empty()) folder += '/';
   std::vector<DirectoryEntry> entries;
   for (auto at = first_at(folder); at != nodes_.end() && at->path.starts_with(folder);) {
     const std::string_view rest = at->path.substr(folder.size());
     const size_t slash = rest.find('/');
-    const std::string name(rest.substr(0, slash));
+    const std::string entry(rest.substr(0, slash));
     const bool is_folder = slash != std::string_view::npos || at->kind == Kind::kFolder;
-    entries.push_back({name, is_folder, is_folder ? 0 : at->bytes});
+    entries.push_back({entry, is_folder, is_folder ? 0 : at->bytes});
     // All of a folder at once: `0` is the byte after `/`.
-    at = slash == std::string_view::npos ? at + 1 : first_at(folder + name + "0");
+    at = slash == std::string_view::npos ? at + 1 : first_at(folder + entry + "0");
   }
   std::sort(entries.begin(), entries.end(),
             [](const DirectoryEntry& a, const DirectoryEntry& b) { return a.name < b.name; });

@@ -1,8 +1,10 @@
 // What archives hold, as a FileSystem to read: names, sizes, and the bytes of label files. The bytes of images are not
-// here; opening one is an error.
+// here; opening one is an error. Files that lie elsewhere, such as a label file that the user names, are those of the
+// file system underneath.
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,11 +13,11 @@
 
 namespace imgpack::ingest {
 
-// Thread-safe. REQUIRES: `contents` outlives this. Throws Error(kInvalidInput) for two files of one name, and for a
-// name that is a file's and a folder's.
+// Thread-safe. REQUIRES: `base` and `contents` outlive this. Throws Error(kInvalidInput) for two files of one name, and
+// for a name that is a file's and a folder's.
 class ArchiveTree : public FileSystem {
  public:
-  ArchiveTree(std::filesystem::path root, const ArchiveContents& contents);
+  ArchiveTree(FileSystem& base, std::filesystem::path root, const ArchiveContents& contents);
 
   const std::filesystem::path& root() const { return root_; }
   // Position in the contents' images. REQUIRES: there is such an image. `path` is relative to the root.
@@ -40,10 +42,11 @@ class ArchiveTree : public FileSystem {
     uint32_t image;  // Position in the contents' images.
     uint64_t bytes;
   };
-  // Relative to the root; throws Error(kIo) for a path outside of it.
-  std::string relative(const std::filesystem::path& path) const;
+  // Relative to the root; nullopt: outside of it.
+  std::optional<std::string> relative(const std::filesystem::path& path) const;
   std::vector<Node>::const_iterator first_at(std::string_view path) const;
 
+  FileSystem& base_;
   std::filesystem::path root_;
   const ArchiveContents& contents_;
   std::vector<Node> nodes_;  // Sorted by path.

@@ -32,7 +32,7 @@ void read(imgpack::FileSystem& fs) {
     const auto plain = plain_path(image.path);
     if (!plain || *plain != image.path) std::abort();
   }
-  ArchiveTree tree(set->root, contents);
+  ArchiveTree tree(fs, set->root, contents);
   label_source(tree, scan_folder(tree, class_folder_root(tree, tree.root())));
 }
 

@@ -4,13 +4,17 @@
 
 #include "format/error.h"
 #include "format/ingest/csv_reader.h"
+#include "format/ingest/devkit.h"
 #include "format/ingest/label_table.h"
 #include "format/ingest/list_source.h"
+#include "format/ingest/real_labels.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {
 
 using namespace imgpack::ingest;
+
+constexpr int kKinds = 13;
 
 void parse(int kind, const std::string& text) {
   switch (kind) {
@@ -25,6 +29,21 @@ void parse(int kind, const std::string& text) {
       return;
     case 3:
       if (parse_annotation(text, "x.xml").empty()) std::abort();
+      return;
+    case 8:
+      parse_label_list(text, "labels.csv");
+      return;
+    case 9:
+      parse_ground_truth(text, "ground_truth.txt");
+      return;
+    case 10:
+      parse_id_map(text, "map.txt");
+      return;
+    case 11:
+      parse_valprep_script(text, "valprep.sh");
+      return;
+    case 12:
+      parse_real_labels(text, "real.json");
       return;
     case 4:
     case 5:
@@ -51,7 +70,7 @@ void parse(int kind, const std::string& text) {
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   try {
-    parse(data[0] % 8, std::string(reinterpret_cast<const char*>(data + 1), size - 1));
+    parse(data[0] % kKinds, std::string(reinterpret_cast<const char*>(data + 1), size - 1));
   } catch (const imgpack::Error& error) {
     if (error.kind() != imgpack::ErrorKind::kInvalidInput) std::abort();
   }

@@ -127,10 +127,16 @@ void add_archives(Folder& folder) {
 }
 
 void add_label_files(Folder& folder) {
-  const std::string texts[] = {kSolution, "n01440764 tench, Tinca tinca\nn01443537 goldfish\n",
-                               "n01440764/n01440764_10026 1\n", kAnnotation,
+  const std::string texts[] = {kSolution,
+                               "n01440764 tench, Tinca tinca\nn01443537 goldfish\n",
+                               "n01440764/n01440764_10026 1\n",
+                               "490\n361\n171\n",
+                               "n02119789 1 kit_fox\n",
+                               "mkdir -p n01440764\nmv ILSVRC2012_val_00000293.JPEG n01440764/\n",
+                               "[[1, 2], [], [999]]",
+                               kAnnotation,
                                "path,label,split\ntrain/a/1.jpg,a,train\n\"x,\"\"y\"\"\",7,val\n"};
-  for (int parser = 0; parser < 8; ++parser) {
+  for (int parser = 0; parser < 13; ++parser) {
     for (const std::string& text : texts) folder.add(bytes_of({parser}), bytes_of(text));
   }
 }

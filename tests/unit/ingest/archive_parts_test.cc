@@ -25,11 +25,13 @@ std::vector<std::string> names(const std::vector<DirectoryEntry>& entries) {
 }
 
 TEST(ArchiveTree, ListsFoldersThatHaveEntriesOfTheirOwnAndFoldersThatHaveNone) {
+  test::MemoryFileSystem fs;
+  fs.set_bytes("/elsewhere/labels.csv", "of the user");
   ArchiveContents contents;
   contents.images = {{"train/b/1.jpg", 5}, {"train/a/1.jpg", 7}, {"train/a.jpg", 9}};
   contents.folders = {"train", "train/a", "empty"};
   contents.texts = {{"LOC.csv", "text"}};
-  ArchiveTree tree("/x.tar", contents);
+  ArchiveTree tree(fs, "/x.tar", contents);
   EXPECT_THAT(names(tree.list("/x.tar")), ElementsAre("LOC.csv", "empty/", "train/"));
   EXPECT_THAT(names(tree.list("/x.tar/train")), ElementsAre("a/", "a.jpg", "b/"));
   EXPECT_EQ(tree.list("/x.tar/train/a").front().bytes, 7u);
@@ -37,18 +39,20 @@ TEST(ArchiveTree, ListsFoldersThatHaveEntriesOfTheirOwnAndFoldersThatHaveNone) {
   EXPECT_TRUE(tree.exists("/x.tar/train/b") && tree.exists("/x.tar/LOC.csv") && !tree.exists("/x.tar/trai"));
   EXPECT_FALSE(tree.exists("/y"));
   EXPECT_EQ(read_text(tree, "/x.tar/LOC.csv", 100), "text");
+  EXPECT_EQ(read_text(tree, "/elsewhere/labels.csv", 100), "of the user");
 }
 
 TEST(ArchiveTree, RefusesTwoFilesOfOneName) {
+  test::MemoryFileSystem fs;
   ArchiveContents contents;
   contents.images = {{"a/1.jpg", 5}, {"a/1.jpg", 7}};
-  EXPECT_ERROR(ArchiveTree("/x.tar", contents), ErrorKind::kInvalidInput, "two files of one name: a/1.jpg");
+  EXPECT_ERROR(ArchiveTree(fs, "/x.tar", contents), ErrorKind::kInvalidInput, "two files of one name: a/1.jpg");
   contents.images = {{"a", 5}};
   contents.folders = {"a"};
-  EXPECT_ERROR(ArchiveTree("/x.tar", contents), ErrorKind::kInvalidInput, "a file and a folder of one name: a");
+  EXPECT_ERROR(ArchiveTree(fs, "/x.tar", contents), ErrorKind::kInvalidInput, "a file and a folder of one name: a");
   contents.images = {{"a.jpg", 5}, {"a.jpg/b.jpg", 5}};
   contents.folders = {};
-  ArchiveTree tree("/x.tar", contents);
+  ArchiveTree tree(fs, "/x.tar", contents);
   EXPECT_ERROR(tree.list("/x.tar"), ErrorKind::kInvalidInput, "a file and a folder of one name");
 }
 
