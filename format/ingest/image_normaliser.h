@@ -22,7 +22,7 @@ namespace imgpack::ingest {
 enum class Subsampling { k444, k422, k420 };
 
 enum class StreamCheck {
-  kHeader,  // Markers only: sizes and colour are known, a stream that is cut off may pass.
+  kHeader,  // Markers before the first scan's data: sizes and colour are known, a stream that is cut off may pass.
   kWhole,   // Every entropy-coded bit is read: by the index walk for baseline streams, by a full decode for others.
 };
 
@@ -69,10 +69,10 @@ struct Quarantine {
   std::string detail;  // One line for people: what was found, where in the file.
 };
 
-// `source` is handed over and comes back as `jpeg` where it is kept as it is, so nothing is copied.
-// Bad bytes are an outcome, never an exception. Throws Error(kUsage) for options out of range.
-// Memory: at most about 12 bytes per pixel of the source, and only for images that are decoded.
-std::variant<NormalisedImage, Quarantine> normalise_image(std::vector<std::byte> source,
+// `source` is taken and comes back as `jpeg` where it is kept as it is, so nothing is copied; after a Quarantine it is
+// the caller's still, as it was. Bad bytes are an outcome, never an exception. Throws Error(kUsage) for options out of
+// range. Memory: at most about 12 bytes per pixel of the source, and only for images that are decoded.
+std::variant<NormalisedImage, Quarantine> normalise_image(std::vector<std::byte>&& source,
                                                           const NormaliseOptions& options);
 
 // The proof that a stored JPEG is whole: decodes every pixel. Empty if it does, else what is wrong, in one line.

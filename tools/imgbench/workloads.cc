@@ -11,6 +11,8 @@ const std::vector<WorkloadEntry>& workloads() {
       eval_decode_workload(), eval_decode_reference_workload(),
       pipeline_workload(),    eval_pipeline_workload(),
       first_batch_workload(), pack_workload(),
+      pack_header_workload(), pack_header_unsynced_workload(),
+      pack_resize_workload(), pack_million_workload(),
       write_workload(),       write_unsynced_workload(),
   };
   return table;

@@ -101,6 +101,7 @@ struct Sending {
   std::mutex mutex;
   std::vector<std::string> warnings;
 
+  Sending() { fs.make_directories("/run"); }
   MlflowOptions options() {
     MlflowOptions options;
     options.uri = server.uri();
