@@ -137,10 +137,10 @@ class Trainer {
   RunState state_;
   std::optional<uint64_t> saved_step_;
   Clock::time_point epoch_start_, last_note_, last_step_;
-  data::StageSeconds input_before_;  // When the step before was done.
-  double copied_before_ = 0;
-  double copied_before_ = 0;   // Seconds of copies to the device before the running epoch.
-  double seconds_before_ = 0;  // Of the running epoch, by runs that this one continues.
+  data::StageSeconds input_before_;     // When the step before was done.
+  double copied_before_ = 0;            // Seconds of copies to the device until then.
+  double copied_in_epochs_before_ = 0;  // And until the running epoch began.
+  double seconds_before_ = 0;           // Of the running epoch, by runs that this one continues.
 };
 
 Trainer::Trainer(const Ground& ground)
@@ -310,7 +310,7 @@ bool Trainer::train_epoch() {
   input_before_ = {};
   feed_.start_epoch(at.epoch, at.batch, {sizes_.decoded(at.epoch), state_.epoch_digest});
   watch_.begin();
-  copied_before_ = feed_.copy_seconds();
+  copied_before_ = copied_in_epochs_before_ = feed_.copy_seconds();
   while (at.batch < batches) {
     const std::optional<DeviceBatch> batch = feed_.next();
     if (!batch) throw Error(ErrorKind::kInternal, "the epoch ended before its last batch");
@@ -325,7 +325,7 @@ bool Trainer::train_epoch() {
     state_.epoch_digest = batch->order_digest;
     state_.samples_delivered += static_cast<uint64_t>(batch->global_count);
     watch_.count(static_cast<uint64_t>(batch->count), batch->left_out);
-    watch_.answer(epoch_title(at.epoch), feed_.copy_seconds() - copied_before_);
+    watch_.answer(epoch_title(at.epoch), feed_.copy_seconds() - copied_in_epochs_before_);
     listener_.advance(static_cast<uint64_t>(batch->global_count));
     show_progress(rates.lr);
     if (at.batch == batches) break;
@@ -358,7 +358,7 @@ void Trainer::close_epoch() {
   const MetricRow& row = state_.history.back();
   step_.clock().finish();
   collect_times();
-  const double copied = feed_.copy_seconds() - copied_before_;
+  const double copied = feed_.copy_seconds() - copied_in_epochs_before_;
   const EpochTiming timing = watch_.timing(copied);
   const StageShares shares = stage_shares(timing);
   listener_.say(epoch_title(at.epoch) + "  train  " + accuracy_text(row) + "  lr " + fixed(row.learning_rate, 6) +
@@ -374,7 +374,7 @@ void Trainer::close_epoch() {
                            {"epoch_time", row.epoch_time},
                            {"images_per_second", static_cast<double>(totals.samples) / std::max(totals.seconds, 1e-9)},
                            {"order_digest", imgpack::to_hex(state_.epoch_digest)},
-                           {"starved_share", starved_share(timing)},
+                           {"starved_share", shares.wait},
                            {"input_shares",
                             {{"read", shares.read},
                              {"check", shares.check},

@@ -35,11 +35,6 @@ const char* subsampling_name(Subsampling subsampling) {
   return "?";
 }
 
-std::string entropy_index_name(int mcus) {
-  if (mcus == kNoEntropyIndex) return "none";
-  return mcus == kEntropyIndexPerRow ? "row" : std::to_string(mcus);
-}
-
 std::string shard_count_text(const std::map<std::string, uint32_t>& counts) {
   std::string text;
   for (const auto& [split, count] : counts) {
@@ -146,6 +141,11 @@ std::map<std::string, std::string> option_texts(const PackOptions& options) {
       {"check", image.check == StreamCheck::kWhole ? "full" : "header"},
       {"entropy_index", entropy_index_name(image.entropy_index_mcus)},
   };
+}
+
+std::string entropy_index_name(int mcus) {
+  if (mcus == kNoEntropyIndex) return "none";
+  return mcus == kEntropyIndexPerRow ? "row" : std::to_string(mcus);
 }
 
 PackOptions parse_option_texts(const std::map<std::string, std::string>& texts) {

@@ -115,3 +115,12 @@ break_byte() { printf '\xa5' | dd of="$out/$1" bs=1 seek="$2" conv=notrunc statu
   says "as before" imgpack repair "$out.all" --source "$source" -q
   [ "$(digest_of "$out.all")" = "$all" ]
 }
+
+@test "verify --warm reads every record once, in training order, and finds damage" {
+  says "no damage at level checksums: 6 shards, 66 records" imgpack verify "$out" --warm --rate 500
+  says "66 images decoded" imgpack verify "$out" --warm --level decode --seed 3 --epoch 2
+  break_byte train-00001.ipk 300
+  run imgpack verify "$out" --warm --json -q
+  [ "$status" = 4 ]
+  jq -e '.counts.record == 1 and (.repair | startswith("imgpack repair"))' <<<"$output"
+}

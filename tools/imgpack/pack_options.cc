@@ -4,6 +4,8 @@
 #include <charconv>
 
 #include "format/error.h"
+#include "format/ingest/archive_layout.h"
+#include "format/ingest/list_source.h"
 
 namespace imgpack {
 namespace {
@@ -34,13 +36,6 @@ void read_shard_count(const std::string& text, PackOptions& pack) {
                                        std::to_string(ingest::kMaxShards) + ", found '" + text + "'");
   }
   pack.shard_count[split] = count;
-}
-
-int read_entropy_index(const cli::Arguments& arguments) {
-  const std::string text = arguments.text("entropy-index");
-  if (text == "none") return ingest::kNoEntropyIndex;
-  if (text == "row") return ingest::kEntropyIndexPerRow;
-  return static_cast<int>(arguments.number("entropy-index", 1, 65535));
 }
 
 ingest::Subsampling read_subsampling(const std::string& text) {
@@ -78,6 +73,13 @@ std::filesystem::path default_out(const std::filesystem::path& source) {
   // Said as the user said it, where that is a plain name.
   if (source.has_filename() && source.filename() != "." && source.filename() != "..") out = source;
   if (source.has_parent_path() && !source.has_filename()) out = source.parent_path();
+  // An archive's or list's ending says what it was, not what it will be.
+  const std::string name = out.filename().string();
+  if (ingest::is_archive_name(name)) {
+    out.replace_filename(ingest::archive_stem(name));
+  } else if (ingest::is_list_name(out)) {
+    out.replace_extension();
+  }
   out += ".shards";
   return out;
 }
@@ -93,9 +95,19 @@ void refuse_out_inside_source(const PackCommand& command) {
 
 }  // namespace
 
+int read_entropy_index(const cli::Arguments& arguments) {
+  const std::string text = arguments.text("entropy-index");
+  if (text == "none") return ingest::kNoEntropyIndex;
+  if (text == "row") return ingest::kEntropyIndexPerRow;
+  return static_cast<int>(arguments.number("entropy-index", 1, 65535));
+}
+
 std::vector<cli::Positional> pack_positionals() {
-  return {{.name = "SOURCE", .help = "The folder of raw images: an ImageNet download, or any tree of class folders."},
-          {.name = "OUT", .help = "The folder for the shards. Without it: SOURCE.shards.", .required = false}};
+  return {
+      {.name = "SOURCE",
+       .help = "The raw images: an ImageNet download as it came or unpacked, any tree of class folders or archive of "
+               "one, or a list of images."},
+      {.name = "OUT", .help = "The folder for the shards. Without it: SOURCE.shards.", .required = false}};
 }
 
 std::vector<cli::Option> label_options() {
@@ -202,7 +214,9 @@ std::vector<cli::Option> pack_options() {
                {.name = "baseline", .value = "", .help = "Make progressive JPEGs baseline, without loss."}),
       in_group(kImageGroup,
                {.name = "optimize", .value = "", .help = "Give each JPEG Huffman tables of its own, without loss."}),
-      in_group(kImageGroup, {.name = "strip-metadata", .value = "", .help = "Drop EXIF, XMP and comments, without loss; colour profiles stay."}),
+      in_group(kImageGroup, {.name = "strip-metadata",
+                             .value = "",
+                             .help = "Drop EXIF, XMP and comments, without loss; colour profiles stay."}),
       in_group(kImageGroup, {.name = "apply-orientation",
                              .value = "",
                              .help = "Turn images as EXIF asks. Not done by default: published accuracies are for "

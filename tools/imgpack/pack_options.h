@@ -27,6 +27,8 @@ struct PackCommand {
 std::vector<cli::Positional> pack_positionals();
 std::vector<cli::Option> pack_options();
 
+// The value of --entropy-index as NormaliseOptions has it. Throws Error(kUsage).
+int read_entropy_index(const cli::Arguments& arguments);
 // The options by which labels are found, of every verb that reads a source.
 std::vector<cli::Option> label_options();
 ingest::LabelOptions read_label_options(const cli::Arguments& arguments);

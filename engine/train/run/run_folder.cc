@@ -163,7 +163,8 @@ std::filesystem::path fresh_folder(imgpack::FileSystem& fs, const std::filesyste
   if (!fs.exists(folder)) return folder;
   for (uint64_t number = 2;; ++number) {
     std::filesystem::path candidate = folder;
-    candidate += "-" + std::to_string(number);
+    candidate += "-";
+    candidate += std::to_string(number);
     if (!fs.exists(candidate)) return candidate;
   }
 }
