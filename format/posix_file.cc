@@ -19,10 +19,6 @@ namespace {
 
 // The kernel moves at most 2^31 - 4096 bytes per call; smaller pieces also keep a signal's latency low.
 constexpr size_t kMaxCallBytes = size_t{1} << 30;
-// Of one write call. The kernel takes page cache for a write in pieces of its size, and large pieces are memory that
-// was not in use lately: a virtual machine has to fetch them from its host, page by page. Measured on one, 32 KiB a
-// call takes a fifth of the CPU time that 128 KiB or more take; on any machine the calls themselves cost little beside.
-constexpr size_t kMaxWriteBytes = size_t{32} << 10;
 // Of reads past the page cache: a multiple of the logical block size of every disk that is sold.
 constexpr size_t kDirectAlignment = 4096;
 
@@ -99,7 +95,7 @@ class PosixWritableFile : public WritableFile {
   void append(std::span<const std::byte> bytes) override {
     size_t done = 0;
     while (done < bytes.size()) {
-      const size_t want = std::min(bytes.size() - done, kMaxWriteBytes);
+      const size_t want = std::min(bytes.size() - done, kMaxCallBytes);
       const ssize_t put = retry([&] { return ::write(fd_.get(), bytes.data() + done, want); });
       if (put < 0) fail("cannot write", errno, path_, written_ + done);
       done += static_cast<size_t>(put);

@@ -26,8 +26,8 @@ def table(run):
     heads = ["loader"]
     for transform, cores in columns(run):
         what = "training" if transform == "train" else "evaluation"
-        heads.append(f"{what}, {cores} core{'s' if cores > 1 else ''}")
-    heads += ["imgtrain is", f"memory, {most} cores"]
+        heads.append(f"{what}, {cores} core{plural(cores)}")
+    heads += ["imgtrain is", f"memory, {most} core{plural(most)}"]
     lines = [
         "<!-- Written by scripts/bench-peers. -->",
         f"Images a second: median (lowest–highest) of {settings['rounds']} interleaved rounds, each loader in a process of"
@@ -53,6 +53,10 @@ def table(run):
     return "\n".join(lines) + "\n"
 
 
+def plural(count):
+    return "" if count == 1 else "s"
+
+
 def figure(value):
     if value is None:
         return ""
@@ -76,24 +80,21 @@ def plot(run, folder):
         f'set label "{row[key]["median"]:,.0f}" at {row[key]["max"]}, {y} left offset 0.7,0 font ",10"'
         for y, row in enumerate(rows)
     )
-    plural = "s" if cores > 1 else ""
     script = f"""
 $rows << end
 {chr(10).join(data)}
 end
 set encoding utf8
-set title "Images a second on {cores} core{plural}, random resized crop to 224, uint8\\n\
-{{/*0.75 {run['settings']['source']}, median and spread of {run['settings']['rounds']} rounds; \
+set title "Images a second on {cores} core{plural(cores)}, random resized crop to 224, uint8\\n\
+{{/*0.75 {run['settings']['source']}, median and spread of {run['settings']['rounds']} round{plural(run['settings']['rounds'])}; \
 {machine['cpu']}, {machine['simd']}}}"
 set style fill solid 1.0 noborder
 set xrange [0:{max(row[key]['max'] for row in rows) * 1.14}]
 set yrange [-0.7:{len(rows) - 0.3}]
-set ytics ({ticks}) nomirror scale 0
-set xtics nomirror out
-set format x "%'.0f"
+set ytics ({ticks}) nomirror scale 0 noenhanced textcolor rgb "#222222"
+set xtics nomirror out textcolor rgb "#222222"
 set grid xtics lc rgb "#dddddd" lt 1
 set border 3 lc rgb "#888888"
-set decimal locale "C"
 set format x "%.0f"
 unset key
 {labels}

@@ -15,7 +15,8 @@ setup() {
 dataset_id() { imgpack inspect "$1" --json | sed -n 's/.*"dataset_id": "\([0-9a-f]*\)".*/\1/p' | head -1; }
 
 @test "indexes are added and removed; the dataset id stays, every byte is sound" {
-  says "entropy index written anew (16), in 640 of 640 records" imgpack reindex "$data" -q
+  # One of the sample is progressive.
+  says "entropy index written anew (16), in 639 of 640 records" imgpack reindex "$data" -q
   [ "$(dataset_id "$data")" = "$(dataset_id "$BATS_FILE_TMPDIR/plain")" ]
   imgpack verify "$data" -q >/dev/null
   says "had this entropy index before, left alone" imgpack reindex "$data" -q

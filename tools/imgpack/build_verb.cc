@@ -237,7 +237,7 @@ cli::Verb build_verb() {
                "Slurm job array, `auto/N` also that in an AWS Batch array job of N."});
   verb.examples = {
       {"imgpack build /mnt/data/imagenet", "ImageNet into /mnt/data/imagenet.shards."},
-      {"imgpack build ILSVRC2017_CLS-LOC.tar.gz /mnt/data/imagenet.shards", "The torrent's archive as it came."},
+      {"imgpack build imagenet-object-localization-challenge.zip imagenet.shards", "The Kaggle download as it came."},
       {"imgpack build /mnt/data/imagenet --part 2/8", "The second of eight hosts."},
       {"imgpack build photos photos.shards --resize-max 500 --quality 90", "Any class folders, shrunk to 500 pixels."}};
   verb.exit_status =

@@ -9,6 +9,9 @@
 namespace imgtrain {
 namespace {
 
+// Of the loss: below it nothing was learned.
+constexpr double kLeastFall = 1e-6;
+
 // The first tenth of the curve is the smoothing's warm-up: nothing is read from it.
 size_t first_of_interest(size_t points) {
   return points / 10;
@@ -57,6 +60,8 @@ std::optional<LrSuggestion> suggest(const LrCurve& curve) {
   const auto lowest = std::min_element(points.begin() + static_cast<std::ptrdiff_t>(begin), points.end(),
                                        [](const LrPoint& a, const LrPoint& b) { return a.smoothed < b.smoothed; });
   const auto end = static_cast<size_t>(lowest - points.begin());
+  // A loss that stays the same falls by what its mean is rounded by.
+  if (points[begin].smoothed - lowest->smoothed <= kLeastFall * std::abs(points[begin].smoothed)) return std::nullopt;
   // Slopes over a few steps on either side: one step's is mostly noise.
   const size_t reach = std::max<size_t>(1, points.size() / 50);
   double steepest = 0;

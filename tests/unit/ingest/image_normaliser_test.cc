@@ -442,7 +442,7 @@ TEST(ImageNormaliser, DamagedSourcesOfEveryKindNeverCrash) {
       for (uint8_t flip : {0x01, 0x80, 0xff}) {
         Bytes bad = source;
         bad[at] ^= std::byte{flip};
-        const auto outcome = normalise_image(bad, {});
+        const auto outcome = normalise_image(std::move(bad), {});
         if (const auto* image = std::get_if<NormalisedImage>(&outcome)) {
           EXPECT_EQ(check_decodes(image->jpeg), "");
         }

@@ -113,7 +113,7 @@ TEST(ResNet, ComposersInitialWeightsAreThoseOfItsRecipes) {
 
 TEST(ResNet, ADroppedBranchLeavesTheShortcutAndEvaluationDropsNone) {
   const torch::NoGradGuard no_grad;
-  const ResNet model(ResNetOptions{.depth = 18, .num_classes = 4});
+  ResNet model(ResNetOptions{.depth = 18, .num_classes = 4});
   const Tensor x = torch::randn({2, 3, 64, 64});
   // Branches multiplied by 0 in every block of layer4: the same as last norms of zero.
   Tensor scales = torch::ones({static_cast<int64_t>(model->blocks()), 2});
@@ -122,7 +122,7 @@ TEST(ResNet, ADroppedBranchLeavesTheShortcutAndEvaluationDropsNone) {
   model->scale_branches(scales);
   const Tensor dropped = model->forward(x);
   model->scale_branches(Tensor());
-  const ResNet other(ResNetOptions{.depth = 18, .num_classes = 4});
+  ResNet other(ResNetOptions{.depth = 18, .num_classes = 4});
   for (const char* name : {"layer4.0.bn2.weight", "layer4.1.bn2.weight"}) other->named_parameters()[name].zero_();
   other->train();
   EXPECT_TRUE(torch::allclose(dropped, other->forward(x), 1e-5, 1e-5));

@@ -165,7 +165,7 @@ TEST(SpotNoticeWatcher, RenewsAForgottenToken) {
 
 TEST(SpotNoticeWatcher, RenewsATokenBeforeItsLifeIsOver) {
   FakeService service;
-  Watched watched(service.endpoint(), true, 1s);
+  Watched watched(service.endpoint(), true, 2s);
   ASSERT_TRUE(Watched::wait_until([&] { return service.tokens_given() >= 3; }));
   EXPECT_GT(service.requests(), 3 * service.tokens_given()) << "not one for every question";
   EXPECT_THAT(watched.get(watched.warnings), IsEmpty());
