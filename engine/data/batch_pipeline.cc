@@ -1,9 +1,5 @@
 #include "engine/data/batch_pipeline.h"
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -86,13 +82,6 @@ PipelineOptions checked(PipelineOptions options) {
   return options;
 }
 
-// Opening an index of a million rows leaves some 50 MiB of freed memory with the allocator, which would keep them.
-void give_back_free_memory() {
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
-}
-
 uint64_t shard_bytes(const imgpack::SplitView& split) {
   uint64_t bytes = 0;
   for (const imgpack::ShardSummary& shard : split.info.shards) bytes += shard.bytes;
@@ -170,7 +159,6 @@ struct BatchPipeline::State {
             fs, [this](uint32_t shard) { return where_is(shard); }, reader_options(options, cache.mode, budget),
             signal) {
     decoders.reserve(options.threads);
-    give_back_free_memory();
     if (!options.local_copy.empty())
       copy = std::make_unique<LocalCopy>(
           fs, LocalCopyOptions{dataset.folder(), options.local_copy / dataset.manifest().dataset_id, options.split},
