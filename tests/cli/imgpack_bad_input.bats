@@ -13,7 +13,7 @@ setup() {
 nothing_written() { [ ! -e "$out" ] || [ -z "$(ls -A "$out")" ]; }
 
 @test "a source that is not there" {
-  fails_with 1 "$BATS_TEST_TMPDIR/nowhere: no such folder" imgpack build "$BATS_TEST_TMPDIR/nowhere" "$out"
+  fails_with 1 "$BATS_TEST_TMPDIR/nowhere: no such file or folder" imgpack build "$BATS_TEST_TMPDIR/nowhere" "$out"
   nothing_written
 }
 

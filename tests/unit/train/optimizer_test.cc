@@ -230,7 +230,7 @@ TEST(Optimizer, StateOfAnotherModelIsRefusedByName) {
   NamedTensors state = optimizer.state();
   NamedTensors missing(state.begin() + 1, state.end());
   EXPECT_ERROR(optimizer.load(missing, "o.safetensors"), imgpack::ErrorKind::kInvalidInput,
-               "'conv1.weight' is missing");
+               "'momentum.conv1.weight' is missing");
   state.emplace_back("momentum.more", torch::zeros({1}));
   EXPECT_ERROR(optimizer.load(state, "o.safetensors"), imgpack::ErrorKind::kInvalidInput,
                "has tensors that this one lacks");
