@@ -61,10 +61,9 @@ epoch_of() {
 }
 
 @test "SIGUSR1 makes a run say where the time goes, and go on" {
-  exec 3>&- # bats waits for whatever holds it.
   (exec imgtrain --shards "$BATS_FILE_TMPDIR/shards" --recipe smoke --out "$out" --threads 1 --input-threads 1 --batch 8 \
     --bn-group 8 --train-size 32 --eval-size 32 --eval-resize 36 --duration 2ep --evaluate-every 2ep --precision fp32 \
-    2>"$BATS_TEST_TMPDIR/talk" >/dev/null) &
+    2>"$BATS_TEST_TMPDIR/talk" >/dev/null 3>&-) & # bats waits for whoever holds descriptor 3
   run_pid=$!
   while ! grep -q "input: 1 decoding threads" "$BATS_TEST_TMPDIR/talk"; do
     kill -0 "$run_pid"
