@@ -1,5 +1,9 @@
 #include "format/dataset.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <utility>
 
 #include "format/bytes.h"
@@ -104,6 +108,11 @@ Dataset Dataset::open(FileSystem& fs, const std::filesystem::path& folder, ReadN
     dataset.splits_.push_back(make_view(dataset.manifest_.splits[s], std::move(columns[s]), index_path));
     check_labels(dataset.splits_.back(), dataset.manifest_.classes.size(), index_path);
   }
+  columns = {};
+#ifdef __GLIBC__
+  // Decoding a million rows takes as much again for a moment, and glibc would keep what was freed (46 MiB measured).
+  malloc_trim(0);
+#endif
   return dataset;
 }
 

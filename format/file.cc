@@ -4,6 +4,25 @@
 #include "format/error.h"
 
 namespace imgpack {
+namespace {
+
+[[noreturn]] void refuse(const char* what, const std::filesystem::path& path) {
+  throw Error(ErrorKind::kIo, std::string(what) + ": this file system cannot do that", path);
+}
+
+}  // namespace
+
+void FileSystem::link(const std::filesystem::path&, const std::filesystem::path& name, LinkKind) {
+  refuse("cannot link", name);
+}
+
+void FileSystem::remove_directory(const std::filesystem::path& path) {
+  refuse("cannot remove the folder", path);
+}
+
+void FileSystem::sync_tree(const std::filesystem::path& folder) {
+  refuse("cannot sync the folder", folder);
+}
 
 void read_exactly(const RandomAccessFile& file, uint64_t offset, std::span<std::byte> out) {
   const size_t got = file.read_at(offset, out);
@@ -46,6 +65,18 @@ void publish(FileSystem& fs, const std::filesystem::path& path, std::string_view
     throw;
   }
   fs.sync_directory(path.parent_path());
+}
+
+void remove_tree(FileSystem& fs, const std::filesystem::path& folder) {
+  if (!fs.exists(folder)) return;
+  for (const DirectoryEntry& entry : fs.list(folder)) {
+    if (entry.is_directory && !entry.is_link) {
+      remove_tree(fs, folder / entry.name);
+    } else {
+      fs.remove(folder / entry.name);
+    }
+  }
+  fs.remove_directory(folder);
 }
 
 void remove_quietly(FileSystem& fs, const std::filesystem::path& path) noexcept {

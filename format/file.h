@@ -42,9 +42,12 @@ class WritableFile {
 
 struct DirectoryEntry {
   std::string name;
-  bool is_directory = false;
-  uint64_t bytes = 0;  // Of a regular file.
+  bool is_directory = false;  // Also a link to one.
+  uint64_t bytes = 0;         // Of a regular file.
+  bool is_link = false;       // Symbolic.
 };
+
+enum class LinkKind { kHard, kSymbolic };
 
 // Thread-safe. Every call throws Error(kIo) that names the path and the operating system's reason.
 class FileSystem {
@@ -57,7 +60,13 @@ class FileSystem {
   virtual void rename(const std::filesystem::path& from, const std::filesystem::path& to) = 0;  // Replaces `to`.
   virtual void remove(const std::filesystem::path& path) = 0;                                   // Absent is no error.
   virtual void make_directories(const std::filesystem::path& path) = 0;
+  // `name` becomes another name of the file `existing`. A file system that has no links refuses.
+  virtual void link(const std::filesystem::path& existing, const std::filesystem::path& name, LinkKind kind);
+  virtual void remove_directory(const std::filesystem::path& path);  // An empty one. Absent is no error.
   virtual void sync_directory(const std::filesystem::path& path) = 0;
+  // All that lies below the folder, files and names, is on the disk when this returns: one call for a tree of many
+  // files.
+  virtual void sync_tree(const std::filesystem::path& folder);
   virtual bool exists(const std::filesystem::path& path) = 0;
   virtual std::vector<DirectoryEntry> list(const std::filesystem::path& path) = 0;  // Sorted by name.
   virtual uint64_t free_bytes(const std::filesystem::path& path) = 0;  // Of the disk that holds an existing path.
@@ -79,6 +88,9 @@ void publish(FileSystem& fs, const std::filesystem::path& path, std::string_view
 // Files are written under their name and this suffix until they are published. Whatever carries it may be deleted.
 inline constexpr const char* kTemporarySuffix = ".tmp";
 std::filesystem::path temporary_path(const std::filesystem::path& target);
+
+// Removes a folder and all that is in it; a link is removed, never followed. Absent is no error.
+void remove_tree(FileSystem& fs, const std::filesystem::path& folder);
 
 // For clean-up on the way out of a failure: a second failure is not worth reporting.
 void remove_quietly(FileSystem& fs, const std::filesystem::path& path) noexcept;

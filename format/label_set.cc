@@ -1,8 +1,10 @@
 #include "format/label_set.h"
 
+#include <algorithm>
 #include <boost/json/value.hpp>
 
 #include "format/checksum.h"
+#include "format/dataset.h"
 #include "format/error.h"
 #include "format/layout.h"
 #include "format/sealed_json.h"
@@ -123,6 +125,38 @@ LabelSet read_label_set(FileSystem& fs, const std::filesystem::path& dataset, co
                     set.name + "' of '" + set.split + "'",
                 path);
   return set;
+}
+
+bool add_label_set(FileSystem& fs, const std::filesystem::path& dataset, const LabelSet& set) {
+  const Dataset opened = Dataset::open(fs, dataset);
+  const SplitView& split = opened.split(set.split);
+  if (set.labels.size() != split.records() || set.ids != ids_checksum(split.columns.id) ||
+      set.classes != opened.manifest().classes.size())
+    throw Error(ErrorKind::kInvalidInput, "label set '" + set.name + "' is not for the records of split " + set.split,
+                dataset);
+  Manifest manifest = opened.manifest();
+  const LabelSetInfo info{set.name, label_set_file_name(set.name), set.split, checksum(to_json(set))};
+  for (const LabelSetInfo& there : manifest.label_sets) {
+    if (there.name == info.name && there.split == info.split && there.digest == info.digest &&
+        there.file == info.file && fs.exists(dataset / info.file))
+      return false;
+  }
+  // A manifest must never name a file of another digest, so the old set goes before the new one comes.
+  if (std::erase_if(manifest.label_sets, [&](const LabelSetInfo& there) { return there.name == set.name; }) > 0)
+    publish_manifest(fs, dataset, manifest);
+  manifest.label_sets.push_back(publish_label_set(fs, dataset, set));
+  publish_manifest(fs, dataset, manifest);
+  return true;
+}
+
+bool remove_label_set(FileSystem& fs, const std::filesystem::path& dataset, const std::string& name) {
+  Manifest manifest = read_manifest(fs, dataset);
+  if (std::erase_if(manifest.label_sets, [&](const LabelSetInfo& there) { return there.name == name; }) == 0)
+    return false;
+  publish_manifest(fs, dataset, manifest);
+  fs.remove(dataset / label_set_file_name(name));
+  fs.sync_directory(dataset);
+  return true;
 }
 
 }  // namespace imgpack

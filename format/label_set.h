@@ -36,4 +36,12 @@ LabelSetInfo publish_label_set(FileSystem& fs, const std::filesystem::path& data
 // none.
 LabelSet read_label_set(FileSystem& fs, const std::filesystem::path& dataset, const LabelSetInfo& info);
 
+// Makes the set part of a finished dataset, in place of one of its name: the file first, then the manifest, each by
+// rename. Whatever interrupts, the dataset has the old set, none or the new one. False: it had this very set before.
+// Throws Error(kInvalidInput) where the set is not for the records of its split.
+bool add_label_set(FileSystem& fs, const std::filesystem::path& dataset, const LabelSet& set);
+
+// Takes a set out: the manifest first. False: there is none of this name.
+bool remove_label_set(FileSystem& fs, const std::filesystem::path& dataset, const std::string& name);
+
 }  // namespace imgpack

@@ -6,6 +6,7 @@
 #include "format/checksum.h"
 #include "format/error.h"
 #include "format/layout.h"
+#include "format/reindex_file.h"
 #include "format/sealed_json.h"
 #include "format/shard_codec.h"
 #include "format/strict_json.h"
@@ -244,6 +245,10 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& path
 Manifest read_manifest(FileSystem& fs, const std::filesystem::path& dataset) {
   const std::filesystem::path path = dataset / kManifestFile;
   if (!fs.exists(path)) {
+    if (fs.exists(dataset / kReindexStateFile)) {
+      throw Error(ErrorKind::kIo, "this dataset is being reindexed: expected manifest.json, found reindex.json",
+                  dataset, {}, "where no imgpack reindex is running any more, the same command finishes what it began");
+    }
     throw Error(ErrorKind::kIo, "there is no dataset here: expected " + std::string(kManifestFile) + " in the folder",
                 dataset, {}, "imgpack build SOURCE makes one; an unfinished build is continued by the same command");
   }

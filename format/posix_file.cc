@@ -165,11 +165,29 @@ class PosixFileSystem : public FileSystem {
     if (error) fail("cannot make the folder", error.value(), path);
   }
 
+  void link(const std::filesystem::path& existing, const std::filesystem::path& name, LinkKind kind) override {
+    // AT_SYMLINK_FOLLOW: a source that is itself a link gives a second name to its file, not to the link.
+    const int failed = kind == LinkKind::kHard
+                           ? ::linkat(AT_FDCWD, existing.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW)
+                           : ::symlink(existing.c_str(), name.c_str());
+    if (failed != 0) fail("cannot link to " + existing.string(), errno, name);
+  }
+
+  void remove_directory(const std::filesystem::path& path) override {
+    if (::rmdir(path.c_str()) != 0 && errno != ENOENT) fail("cannot remove the folder", errno, path);
+  }
+
   void sync_directory(const std::filesystem::path& path) override {
     const std::filesystem::path folder = path.empty() ? std::filesystem::path(".") : path;
     Descriptor fd(retry([&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
     if (fd.get() < 0) fail("cannot open the folder", errno, folder);
     if (retry([&] { return ::fsync(fd.get()); }) != 0) fail("cannot sync the folder", errno, folder);
+  }
+
+  void sync_tree(const std::filesystem::path& folder) override {
+    Descriptor fd(retry([&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+    if (fd.get() < 0) fail("cannot open the folder", errno, folder);
+    if (retry([&] { return ::syncfs(fd.get()); }) != 0) fail("cannot sync the folder", errno, folder);
   }
 
   bool exists(const std::filesystem::path& path) override {
@@ -189,6 +207,7 @@ class PosixFileSystem : public FileSystem {
       DirectoryEntry entry{it->path().filename().string(), it->is_directory(missing), 0};
       if (it->is_regular_file(missing)) entry.bytes = it->file_size(missing);
       if (missing) entry.bytes = 0;
+      entry.is_link = it->is_symlink(missing);
       entries.push_back(std::move(entry));
     }
     if (error) fail("cannot list the folder", error.value(), path);

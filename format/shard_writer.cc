@@ -15,27 +15,33 @@
 namespace imgpack {
 namespace {
 
-// Writes are collected to this size: a system call per record would cost more than copying one.
+// Small pieces are collected to this size: a system call for each would cost more than copying it. A piece of
+// kDirectBytes is written from where it lies.
 constexpr size_t kBufferBytes = size_t{1} << 20;
+constexpr size_t kDirectBytes = size_t{64} << 10;
 
-// Appends through a buffer, hashing what passes. The digest is taken over the buffer while it is in the cache.
+// Appends through a buffer, hashing what passes. The digest is taken while the bytes are in the cache.
 class HashingFile {
  public:
   explicit HashingFile(std::unique_ptr<WritableFile> file) : file_(std::move(file)) { buffer_.reserve(kBufferBytes); }
 
   void append(std::span<const std::byte> bytes) {
+    bytes_ += bytes.size();
+    if (bytes.size() >= kDirectBytes) {
+      flush();
+      put(bytes);
+      return;
+    }
     while (!bytes.empty()) {
       const size_t room = std::min(bytes.size(), kBufferBytes - buffer_.size());
       buffer_.insert(buffer_.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(room));
       bytes = bytes.subspan(room);
-      bytes_ += room;
       if (buffer_.size() == kBufferBytes) flush();
     }
   }
   void flush() {
     if (buffer_.empty()) return;
-    digest_.update(buffer_);
-    file_->append(buffer_);
+    put(buffer_);
     buffer_.clear();
   }
   WritableFile& file() { return *file_; }
@@ -43,6 +49,11 @@ class HashingFile {
   uint64_t digest() const { return digest_.digest(); }  // Of what has been flushed.
 
  private:
+  void put(std::span<const std::byte> bytes) {
+    digest_.update(bytes);
+    file_->append(bytes);
+  }
+
   std::unique_ptr<WritableFile> file_;
   std::vector<std::byte> buffer_;
   ChecksumStream digest_;

@@ -211,22 +211,90 @@ class Verifier {
         [this](Damage damage) { add(std::move(damage)); }, [this](uint64_t bytes) { pacer_.wait_for(bytes); },
         [this](uint64_t bytes, uint64_t records, uint64_t images) { count(bytes, records, images); }};
     tbb::task_arena arena(options_.threads == 0 ? tbb::task_arena::automatic : static_cast<int>(options_.threads));
+    const bool by_blocks = !options_.blocks.empty() && dataset_ && options_.level != VerifyLevel::kStructure;
+    const VerifyLevel shard_level = by_blocks ? VerifyLevel::kStructure : options_.level;
+    VerifySinks shard_sinks = sinks;
+    if (by_blocks) shard_sinks.done = [](uint64_t, uint64_t, uint64_t) {};
     arena.execute([&] {
       tbb::parallel_for(
           tbb::blocked_range<size_t>(0, shards.size(), 1),
           [&](const tbb::blocked_range<size_t>& range) {
             for (size_t s = range.begin(); s != range.end(); ++s) {
-              verify_shard(fs_, shards[s], options_.level, options_.image_check, sinks);
+              verify_shard(fs_, shards[s], shard_level, options_.image_check, shard_sinks);
               const std::lock_guard lock(mutex_);
               ++progress_.shards;
             }
           },
           tbb::simple_partitioner());
+      if (by_blocks) check_blocks(shards, sinks);
     });
     report_.shards = progress_.shards;
     report_.records = progress_.records;
     report_.images = images_;
     report_.bytes = progress_.bytes;
+  }
+
+  // Each worker takes the next block of the list: blocks begin in order, whatever each of them costs.
+  void check_blocks(const std::vector<ShardExpectation>& shards, const VerifySinks& sinks) {
+    const std::vector<VerifyBlock> blocks = all_blocks(shards);
+    std::atomic<size_t> next = 0;
+    const int workers = tbb::this_task_arena::max_concurrency();
+    tbb::parallel_for(
+        0, workers,
+        [&](int) {
+          for (size_t b = next++; b < blocks.size(); b = next++) {
+            const SplitView& split = dataset_->split(blocks[b].split);
+            const uint32_t shard = split.shard[blocks[b].first_record];
+            verify_block(fs_, dataset_->shard_path(split.info.name, shard), split, blocks[b].first_record,
+                         blocks[b].records, options_.level, options_.image_check, sinks);
+          }
+        },
+        tbb::simple_partitioner());
+  }
+
+  // Those that were asked for, then those of the other records; of the shards of this part that are there.
+  std::vector<VerifyBlock> all_blocks(const std::vector<ShardExpectation>& shards) {
+    std::map<std::string, std::vector<bool>> wanted;  // Of every split, record by record: still to be read.
+    for (const SplitInfo& info : manifest_->splits) wanted[info.name].resize(info.records);
+    for (const ShardExpectation& shard : shards) {
+      if (!fs_.exists(shard.path)) continue;
+      const SplitView& split = dataset_->split(shard.header.split);
+      std::vector<bool>& flags = wanted[shard.header.split];
+      const auto at = flags.begin();
+      std::fill(at + static_cast<ptrdiff_t>(split.first_record[shard.header.number]),
+                at + static_cast<ptrdiff_t>(split.first_record[shard.header.number + 1]), true);
+    }
+    std::vector<VerifyBlock> blocks;
+    for (const VerifyBlock& block : options_.blocks) {
+      const auto flags = wanted.find(block.split);
+      if (flags != wanted.end()) add_runs(block.split, block.first_record, block.records, flags->second, blocks);
+    }
+    for (const SplitInfo& info : manifest_->splits) add_runs(info.name, 0, info.records, wanted[info.name], blocks);
+    return blocks;
+  }
+
+  // The runs of wanted records in a range, cut at shards and after about 4 MiB; they are no longer wanted then.
+  void add_runs(const std::string& name, uint64_t first, uint64_t records, std::vector<bool>& wanted,
+                std::vector<VerifyBlock>& blocks) const {
+    constexpr uint64_t kBlockBytes = uint64_t{4} << 20;
+    const SplitView& split = dataset_->split(name);
+    const uint64_t end = std::min<uint64_t>(wanted.size(), first + records);
+    uint64_t bytes = 0;
+    bool open = false;
+    for (uint64_t i = first; i < end; ++i) {
+      if (!wanted[i]) {
+        open = false;
+        continue;
+      }
+      if (!open || bytes >= kBlockBytes || split.shard[i] != split.shard[i - 1]) {
+        blocks.push_back({name, i, 0});
+        bytes = 0;
+      }
+      open = true;
+      ++blocks.back().records;
+      bytes += split.columns.record_bytes[i];
+      wanted[i] = false;
+    }
   }
 
   void count(uint64_t bytes, uint64_t records, uint64_t images) {

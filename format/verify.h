@@ -64,12 +64,24 @@ struct VerifyProgress {
   uint64_t records = 0, damages = 0;
 };
 
+// Consecutive records of one shard, in a split's global order.
+struct VerifyBlock {
+  std::string split;
+  uint64_t first_record = 0;
+  uint64_t records = 0;
+};
+
 struct VerifyOptions {
   VerifyLevel level = VerifyLevel::kDecode;
-  ImageCheck image_check;          // REQUIRED at level decode.
-  uint32_t threads = 0;            // 0: as many as the machine has.
-  uint32_t part = 1, parts = 1;    // Only every parts-th shard, starting with number `part` (from 1).
-  uint64_t bytes_per_second = 0;   // Reading speed of all threads together; 0: as fast as it goes.
+  ImageCheck image_check;         // REQUIRED at level decode.
+  uint32_t threads = 0;           // 0: as many as the machine has.
+  uint32_t part = 1, parts = 1;   // Only every parts-th shard, starting with number `part` (from 1).
+  uint64_t bytes_per_second = 0;  // Reading speed of all threads together; 0: as fast as it goes.
+  // Records in the order in which they are to be read, so that a fresh volume is warmed as training will ask for it;
+  // records that no block names come last. Every shard's header, index and footer are read before them. What is missing
+  // then against a reading shard by shard is the digest of whole files, all of whose parts have checksums of their own.
+  // Without a readable dataset index shards are read one by one all the same. Not used at level structure.
+  std::vector<VerifyBlock> blocks;
   uint64_t max_damages = 100'000;  // That the report lists one by one; the rest are counted.
   // Called by one thread at a time, after every block. What it throws stops the verification and comes out of it.
   std::function<void(const VerifyProgress&)> progress;

@@ -29,6 +29,49 @@ struct RecordTable {
   uint64_t size() const { return columns.size(); }
 };
 
+// A record in memory, the columns that it must match, and where it lies.
+struct RecordPlace {
+  std::span<const std::byte> bytes;
+  const IndexColumns& columns;
+  uint64_t row;
+  const std::filesystem::path& path;
+  uint64_t offset;
+};
+
+// Returns the record's content digest, 0 where it is damaged.
+uint64_t verify_record(const RecordPlace& place, VerifyLevel level, const ImageCheck& image_check,
+                       const std::function<void(Damage)>& report) {
+  const auto report_record = [&](DamageKind kind, const Error& error) {
+    Damage damage = to_damage(kind, place.path.filename().string(), error);
+    damage.record = place.columns.names[place.row];
+    report(std::move(damage));
+  };
+  RecordView record;
+  try {
+    record = parse_record(place.bytes, place.path, place.offset);
+  } catch (const Error& error) {
+    report_record(DamageKind::kRecord, error);
+    return 0;
+  }
+  try {
+    check_against_index(record, place.columns, place.row, place.path, place.offset);
+  } catch (const Error& error) {
+    report_record(DamageKind::kRecordIndex, error);
+  }
+  if (level == VerifyLevel::kDecode) {
+    if (const std::optional<std::string> why = image_check(record)) {
+      Damage damage;
+      damage.kind = DamageKind::kImage;
+      damage.file = place.path.filename().string();
+      damage.offset = place.offset;
+      damage.record = record.meta.name;
+      damage.message = "image does not decode: " + *why;
+      report(std::move(damage));
+    }
+  }
+  return content_digest(record);
+}
+
 class ShardVerifier {
  public:
   ShardVerifier(FileSystem& fs, const ShardExpectation& expected, VerifyLevel level, const ImageCheck& image_check,
@@ -319,28 +362,8 @@ class ShardVerifier {
   }
 
   uint64_t check_record(const RecordTable& table, uint64_t i, std::span<const std::byte> bytes) {
-    const auto report_record = [&](DamageKind kind, const Error& error) {
-      Damage damage = to_damage(kind, file_name(), error);
-      damage.record = table.columns.names[i];
-      report(std::move(damage));
-    };
-    RecordView record;
-    try {
-      record = parse_record(bytes, expected_.path, table.offsets[i]);
-    } catch (const Error& error) {
-      report_record(DamageKind::kRecord, error);
-      return 0;
-    }
-    try {
-      check_against_index(record, table.columns, i, expected_.path, table.offsets[i]);
-    } catch (const Error& error) {
-      report_record(DamageKind::kRecordIndex, error);
-    }
-    if (level_ == VerifyLevel::kDecode) {
-      if (const std::optional<std::string> why = image_check_(record))
-        report(DamageKind::kImage, table.offsets[i], "image does not decode: " + *why, {}, {}, record.meta.name);
-    }
-    return content_digest(record);
+    return verify_record({bytes, table.columns, i, expected_.path, table.offsets[i]}, level_, image_check_,
+                         [this](Damage damage) { report(std::move(damage)); });
   }
 
   FileSystem& fs_;
@@ -357,6 +380,25 @@ class ShardVerifier {
 };
 
 }  // namespace
+
+void verify_block(FileSystem& fs, const std::filesystem::path& shard, const SplitView& split, uint64_t first,
+                  uint64_t records, VerifyLevel level, const ImageCheck& image_check, const VerifySinks& sinks) {
+  const uint64_t begin = split.offset[first], last = first + records - 1;
+  const uint64_t bytes = split.offset[last] + split.columns.record_bytes[last] - begin;
+  std::vector<std::byte> block(bytes);
+  sinks.before_read(bytes);
+  try {
+    read_exactly(*fs.open(shard), begin, block);
+    for (uint64_t i = first; i <= last; ++i) {
+      const auto record =
+          std::span<const std::byte>(block).subspan(split.offset[i] - begin, split.columns.record_bytes[i]);
+      verify_record({record, split.columns, i, shard, split.offset[i]}, level, image_check, sinks.report);
+    }
+  } catch (const Error& error) {
+    sinks.report(to_damage(DamageKind::kRecord, shard.filename().string(), error));
+  }
+  sinks.done(bytes, records, level == VerifyLevel::kDecode ? records : 0);
+}
 
 void verify_shard(FileSystem& fs, const ShardExpectation& expected, VerifyLevel level, const ImageCheck& image_check,
                   const VerifySinks& sinks) {

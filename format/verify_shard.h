@@ -32,6 +32,11 @@ struct VerifySinks {
   std::function<void(uint64_t bytes, uint64_t records, uint64_t images)> done;
 };
 
+// Records [first, first + records) of a split, all of one shard: sections, and that they are what the dataset index
+// says.
+void verify_block(FileSystem& fs, const std::filesystem::path& shard, const SplitView& split, uint64_t first,
+                  uint64_t records, VerifyLevel level, const ImageCheck& image_check, const VerifySinks& sinks);
+
 void verify_shard(FileSystem& fs, const ShardExpectation& expected, VerifyLevel level, const ImageCheck& image_check,
                   const VerifySinks& sinks);
 

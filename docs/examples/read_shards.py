@@ -1,4 +1,4 @@
-"""read_shards.py DATASET lists every record of an imgpack dataset. Written from docs/shard-format.md alone."""
+"""read_shards.py DATASET lists the records of an imgpack dataset. Written from docs/shard-format.md alone."""
 import json
 import struct
 import sys
@@ -23,8 +23,7 @@ def columns(data, at, shapes):
     """Columns of (count, letter), each stored as byte planes; returns their values and where they end."""
     result = []
     for count, letter in shapes:
-        width = struct.calcsize("<" + letter)
-        raw = bytearray(width * count)
+        raw = bytearray((width := struct.calcsize("<" + letter)) * count)
         for plane in range(width):
             raw[plane::width] = data[at:at + count]
             at += count
@@ -32,11 +31,9 @@ def columns(data, at, shapes):
     return result, at
 
 
-def frames(data, table, count, at):
-    """Group -> raw bytes, for the frame table at `table` whose frames start at `at`."""
+def frames(data, table, count, at):  # Group -> raw bytes, for the frame table at `table` whose frames start at `at`.
     groups = {}
-    for entry in struct.iter_unpack("<4H3Q", data[table:table + 32 * count]):
-        group, codec, flags, _, stored, size, digest = entry
+    for group, codec, flags, _, stored, size, digest in struct.iter_unpack("<4H3Q", data[table:table + 32 * count]):
         body = data[at:at + stored]
         check(len(body) == stored and xxh3(body) == digest, f"index checksum of group {group}")
         check(group < 4 or not flags & 1, f"group {group} must be understood")
@@ -47,10 +44,9 @@ def frames(data, table, count, at):
 
 
 def names(raw, labels):
-    entries, defaults = struct.unpack_from("<2I", raw)
-    shapes = zip([len(labels)] * 2 + [entries] * 3 + [defaults] * 2, "IIHHHiI")
-    (numbers, codes, prefixes, suffixes, digits, usual_labels, usual_entries), at = columns(raw, 16, shapes)
-    usual, text = dict(zip(usual_labels, usual_entries)), []
+    counts = [len(labels)] * 2 + [struct.unpack_from("<I", raw)[0]] * 3 + [struct.unpack_from("<I", raw, 4)[0]] * 2
+    (numbers, codes, prefixes, suffixes, digits, *usual), at = columns(raw, 16, zip(counts, "IIHHHiI"))
+    usual, text = dict(zip(*usual)), []
     for prefix, suffix in zip(prefixes, suffixes):
         text.append((raw[at:at + prefix].decode(), raw[at + prefix:at + prefix + suffix].decode()))
         at += prefix + suffix
@@ -59,12 +55,10 @@ def names(raw, labels):
         yield text[entry][0] + ("" if digits[entry] == 65535 else f"{number:0{digits[entry]}d}") + text[entry][1]
 
 
-def rows(groups, count):
-    """One dict per record from the ids, plan and names groups."""
-    plan, _ = columns(groups[2], 0, ((count, letter) for letter in "IIIiIII"))
-    table = dict(zip(("image", "entropy", "other", "label", "width", "height", "flags"), plan))
-    table["id"] = struct.unpack(f"<{count}Q", groups[1])
-    table["name"] = list(names(groups[3], table["label"]))
+def rows(groups, count):  # One dict per record from the ids, plan and names groups.
+    keys = "image entropy other label width height flags".split()
+    table = dict(zip(keys, columns(groups[2], 0, ((count, letter) for letter in "IIIiIII"))[0]))
+    table |= {"id": struct.unpack(f"<{count}Q", groups[1]), "name": list(names(groups[3], table["label"]))}
     return [dict(zip(table, values)) for values in zip(*table.values())]
 
 
@@ -78,21 +72,19 @@ def read_record(data, row):
         content.setdefault(type_, data[at:at + length])
         at += length
     name = data[40 + 16 * sections:40 + 16 * sections + name_bytes].decode()
-    found = (name, id_, label, width, height, flags, len(content[1]))
-    check(at == size and found == tuple(row[key] for key in "name id label width height flags image".split()), name)
+    facts = dict(name=name, id=id_, label=label, width=width, height=height, flags=flags, image=len(content[1]))
+    check(at == size and row | facts == row, f"record {name} and its index")
     return content
 
 
-def read_shard(path, digest=None):
-    """Yields (row, sections by type) for every record of a shard."""
+def read_shard(path, digest=None):  # Yields (row, sections by type) for every record of a shard.
     data = path.read_bytes()
     check(digest is None or xxh3(data) == int(digest, 16), f"digest of {path.name}")
     magic, major, _, head, required = struct.unpack_from("<8sHHII", data)
     check(magic == b"\x89IPK\r\n\x1a\n" and sealed(data[:head]), "header")
     check(major == 1 and required == 0, "written for a newer reader")
-    footer = data[-64:]
-    index_offset, index_bytes, count = struct.unpack_from("<3Q", footer)
-    check(footer[56:] == b"\xffIPKEND\n" and sealed(footer[:56]), "footer")
+    index_offset, index_bytes, count = struct.unpack_from("<3Q", data, len(data) - 64)
+    check(data[-8:] == b"\xffIPKEND\n" and sealed(data[-64:-8]), "footer")
     at, index = head, data[index_offset:index_offset + index_bytes]
     index_magic, index_head, records, frame_count = struct.unpack_from("<4sIQI", index)
     check(index_magic == b"\xabIDX" and records == count and sealed(index[:index_head]), "index")
@@ -103,17 +95,25 @@ def read_shard(path, digest=None):
     check(at == index_offset, "records do not fill the shard")
 
 
-def read_dataset(folder):
-    """Yields (split, row, sections) for every record, in global record order."""
-    manifest = (folder / "manifest.json").read_bytes()
-    check(manifest[-20:-4] == f"{xxh3(manifest[:-35]):016x}".encode(), "manifest checksum")
-    for split in json.loads(manifest)["splits"]:
+def read_manifest(folder):
+    text = (folder / "manifest.json").read_bytes()
+    check(text[-20:-4] == f"{xxh3(text[:-35]):016x}".encode(), "manifest checksum")
+    return json.loads(text)
+
+
+def read_dataset(folder):  # Yields (split, row, sections) for every record, in global record order.
+    for split in read_manifest(folder)["splits"]:
         for shard in split["shards"]:
-            for row, sections in read_shard(folder / shard["file"], shard["digest"]):
-                yield split["name"], row, sections
+            yield from ((split["name"], *record) for record in read_shard(folder / shard["file"], shard["digest"]))
+
+
+def read_label_sets(folder):  # Name -> the set; its "labels" are lists, in the record order of its "split".
+    files = {info["name"]: (info, (folder / info["file"]).read_bytes()) for info in read_manifest(folder)["label_sets"]}
+    check(all(xxh3(text) == int(info["digest"], 16) for info, text in files.values()), "digest of a label set")
+    return {name: json.loads(text) for name, (_, text) in files.items()}
 
 
 if __name__ == "__main__":
     for split_name, record, parts in read_dataset(Path(sys.argv[1])):
-        facts = map(record.get, ("name", "label", "width", "height", "image"))
-        print(split_name, *facts, f"{xxh3(parts[1]):016x}", sep="\t")
+        print(split_name, *map(record.get, "name label width height image".split()), f"{xxh3(parts[1]):016x}", sep="\t")
+    sys.stdout.writelines(f"label set {name}\n" for name in read_label_sets(Path(sys.argv[1])))

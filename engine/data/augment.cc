@@ -114,4 +114,10 @@ SampleWindow resize_center_crop(uint32_t width, uint32_t height, uint32_t resize
   return window;
 }
 
+SampleWindow center_square(uint32_t width, uint32_t height, double ratio) {
+  require_image(width, height);
+  const int side = std::max(1, static_cast<int>(ratio * std::min(width, height)));
+  return crop_window((static_cast<int>(width) - side) / 2, (static_cast<int>(height) - side) / 2, side, side, false);
+}
+
 }  // namespace imgtrain::data

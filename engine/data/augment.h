@@ -44,4 +44,8 @@ imgpack::jpeg::SampleWindow random_resized_crop(uint32_t width, uint32_t height,
 // REQUIRES crop <= resize_short). Integer sizes and offsets rounded as torchvision does.
 imgpack::jpeg::SampleWindow resize_center_crop(uint32_t width, uint32_t height, uint32_t resize_short, uint32_t crop);
 
+// The middle square whose side is `ratio` of the short side, rounded down, to be resized as a whole (FFCV's
+// CenterCropRGBImageDecoder). REQUIRES: 0 < ratio <= 1.
+imgpack::jpeg::SampleWindow center_square(uint32_t width, uint32_t height, double ratio);
+
 }  // namespace imgtrain::data

@@ -1,7 +1,5 @@
 #include "engine/data/batch_pipeline.h"
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -13,6 +11,8 @@
 
 #include "engine/data/batch_planner.h"
 #include "engine/data/block_reader.h"
+#include "engine/data/decode_arenas.h"
+#include "engine/data/local_copy.h"
 #include "engine/data/sample_decoder.h"
 #include "engine/data/slot_pool.h"
 #include "engine/data/stopwatch.h"
@@ -28,13 +28,27 @@ using imgpack::ErrorKind;
 // A batch between its slot and the consumer.
 struct Flight {
   uint64_t index = 0, digest = 0;
-  uint32_t global_count = 0, count = 0;
+  uint32_t global_count = 0, first = 0, count = 0;
   std::shared_ptr<Slot> slot;
   std::atomic<uint32_t> remaining{0};
+  struct Failure {
+    uint32_t at;  // In the batch.
+    std::exception_ptr error;
+  };
   std::mutex mutex;
-  uint32_t failed_at = ~0u;  // The first sample that failed, in batch order: the same for any number of threads.
-  std::exception_ptr failure;
+  std::vector<Failure> failures;  // In the order in which threads came upon them.
 };
+
+// The message, if this says that a record is damaged; disks that fail and broken promises are no record's fault.
+std::optional<std::string> damage_in(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& failure) {
+    if (failure.kind() == ErrorKind::kCorruption || failure.kind() == ErrorKind::kInvalidInput) return failure.what();
+  } catch (...) {
+  }
+  return std::nullopt;
+}
 
 // Some consecutive samples of a batch: one task.
 struct Chunk {
@@ -58,8 +72,8 @@ PipelineOptions checked(PipelineOptions options) {
           "number of reading threads out of range: expected 1 to 1024", options.read_threads);
   check(options.crop);
   if (options.transform == Transform::kEvaluate) {
-    require(options.resize_short >= options.size, "resize smaller than the crop: expected at least the image size",
-            options.resize_short);
+    require(options.crop_ratio > 0 || options.resize_short >= options.size,
+            "resize smaller than the crop: expected at least the image size", options.resize_short);
     options.order.shuffle = false;
     options.order.drop_last = false;
     options.order.repeats = 1;
@@ -96,6 +110,23 @@ uint64_t block_budget(const imgpack::SplitView& split, const SampleOrder& order,
   return blocks * block + std::max<uint64_t>(options.read_ahead_bytes, block);
 }
 
+// The shards that hold the partitions of this rank, in the order in which they lie; where ranks do not divide them
+// evenly, those of the neighbouring partitions too.
+std::vector<uint32_t> shards_of_rank(const imgpack::SplitView& split, const SampleOrder& order,
+                                     const PipelineOptions& options) {
+  const BlockPlan& plan = order.plan();
+  std::vector<uint32_t> shards;
+  if (plan.records() == 0) return shards;
+  uint64_t first = 0, last = plan.records();
+  if (options.order.shuffle) {
+    const uint64_t parts = plan.partitions();
+    first = plan.first_record[parts * options.rank / options.world];
+    last = plan.first_record[(parts * (options.rank + 1) + options.world - 1) / options.world];
+  }
+  for (uint32_t shard = split.shard[first]; shard <= split.shard[last - 1]; ++shard) shards.push_back(shard);
+  return shards;
+}
+
 uint32_t largest_share(const SampleOrder& order, const PipelineOptions& options) {
   uint32_t largest = 1;
   const uint64_t batches = order.batches_per_epoch();
@@ -119,16 +150,19 @@ struct BatchPipeline::State {
         order(split, options.order),
         budget(block_budget(split, order, options)),
         signal(std::make_shared<Signal>()),
-        pool(SlotPool::make(slots, options.slots, largest_share(order, options), image_bytes(options.size), signal)),
+        share(options.threads),
+        arenas(options.threads, options.numa_node),
+        pool(make_pool(slots)),
         held(std::make_shared<std::atomic<uint32_t>>(0)),
         cache(decide_cache(options.cache, shard_bytes(split), available_memory_bytes())),
         reader(
-            fs, [this](uint32_t shard) { return dataset.shard_path(options.split, shard); },
-            reader_options(options, cache.mode, budget), signal),
-        share(options.threads),
-        arena(static_cast<int>(options.threads), 0) {
-    arena.initialize();
+            fs, [this](uint32_t shard) { return where_is(shard); }, reader_options(options, cache.mode, budget),
+            signal) {
     decoders.reserve(options.threads);
+    if (!options.local_copy.empty())
+      copy = std::make_unique<LocalCopy>(
+          fs, LocalCopyOptions{dataset.folder(), options.local_copy / dataset.manifest().dataset_id, options.split},
+          split.info.shards, shards_of_rank(split, order, options));
   }
 
   ~State() {
@@ -140,6 +174,19 @@ struct BatchPipeline::State {
 
   static uint64_t image_bytes(uint64_t size) { return size * size * 3; }
 
+  // Beside the decoders, and so beside the GPU that they work for.
+  std::shared_ptr<SlotPool> make_pool(SlotAllocator& slots) const {
+    std::shared_ptr<SlotPool> made;
+    arenas.run_there([&] {
+      made = SlotPool::make(slots, options.slots, largest_share(order, options), image_bytes(options.size), signal);
+    });
+    return made;
+  }
+
+  std::filesystem::path where_is(uint32_t shard) const {
+    return copy != nullptr ? copy->path(shard) : dataset.shard_path(options.split, shard);
+  }
+
   void start(uint64_t epoch_number, uint64_t first_batch, const EpochSettings& settings);
   void cancel();
   void feed(uint64_t first_batch);
@@ -147,6 +194,7 @@ struct BatchPipeline::State {
   void work();
   void run(Chunk& chunk, std::unique_ptr<SampleDecoder>& decoder) noexcept;
   std::optional<Batch> next();
+  std::exception_ptr close_up(Flight& flight, std::vector<std::string>& messages);
 
   const PipelineOptions options;
   const imgpack::Dataset& dataset;
@@ -154,12 +202,13 @@ struct BatchPipeline::State {
   const SampleOrder order;
   const uint64_t budget;
   const std::shared_ptr<Signal> signal;  // Rings when a block, a slot or a hungry decoder may let the feeder go on.
+  WorkerShare share;
+  DecodeArenas arenas;
   const std::shared_ptr<SlotPool> pool;
   const std::shared_ptr<std::atomic<uint32_t>> held;  // Batches that the consumer has not given back.
   const CacheDecision cache;
+  std::unique_ptr<LocalCopy> copy;  // nullptr: shards are read where they are.
   BlockReader reader;
-  WorkerShare share;
-  tbb::task_arena arena;
 
   // Of the epoch in progress; set while nothing runs.
   uint64_t epoch = 0;
@@ -168,8 +217,9 @@ struct BatchPipeline::State {
   ReadCounters read_before;
   std::atomic<bool> stop{false};
   std::atomic<bool> feeder_is_hungry{false};  // It waits for the decoders to finish something.
-  Stopwatch wait_for_slot, wait_for_read, wait_for_batch, decode_time;
-  std::atomic<uint64_t> fast_path{0}, reference_path{0};
+  Stopwatch wait_for_slot, wait_for_read, wait_for_batch, work_time;
+  SampleStages stages;
+  std::atomic<uint64_t> fast_path{0}, reference_path{0}, left_out{0};
 
   mutable std::mutex mutex;
   std::condition_variable finished;  // A batch is complete, or the feeder has ended.
@@ -198,9 +248,11 @@ void BatchPipeline::State::start(uint64_t epoch_number, uint64_t first_batch, co
   stop = false;
   feeder_is_hungry = false;
   read_before = reader.counters();
-  for (Stopwatch* watch : {&wait_for_slot, &wait_for_read, &wait_for_batch, &decode_time}) watch->reset();
+  for (Stopwatch* watch : {&wait_for_slot, &wait_for_read, &wait_for_batch, &work_time, &stages.check, &stages.augment})
+    watch->reset();
   fast_path = 0;
   reference_path = 0;
+  left_out = 0;
   {
     const std::lock_guard lock(mutex);
     failure = nullptr;
@@ -208,6 +260,7 @@ void BatchPipeline::State::start(uint64_t epoch_number, uint64_t first_batch, co
     started = true;
     feeder_ended = false;
   }
+  if (copy != nullptr) copy->start();
   feeder = std::thread([this, first_batch] {
     std::exception_ptr error;
     try {
@@ -298,6 +351,7 @@ void BatchPipeline::State::feed(uint64_t first_batch) {
         batch.flight->index = batch.plan.index;
         batch.flight->digest = batch.plan.digest;
         batch.flight->global_count = batch.plan.global_count;
+        batch.flight->first = batch.plan.first;
         batch.flight->count = static_cast<uint32_t>(batch.plan.samples.size());
         batch.flight->remaining = batch.flight->count;
         batch.flight->slot = std::move(slot);
@@ -342,7 +396,7 @@ void BatchPipeline::State::enqueue(Chunk chunk) {
   // ThreadSanitizer, which cannot look into TBB.
   static std::atomic<uint64_t> handed_over{0};
   handed_over.fetch_add(1, std::memory_order_release);
-  arena.enqueue([this] {
+  arenas.enqueue([this] {
     handed_over.load(std::memory_order_acquire);
     work();
   });
@@ -378,23 +432,20 @@ void BatchPipeline::State::work() {
 }
 
 void BatchPipeline::State::run(Chunk& chunk, std::unique_ptr<SampleDecoder>& decoder) noexcept {
-  const Stopwatch::Lap lap(decode_time);
+  const Stopwatch::Lap lap(work_time);
   Flight& flight = *chunk.flight;
   uint64_t fast = 0, reference = 0;
   for (uint32_t i = 0; i < chunk.samples.size(); ++i) {
     if (stop) return;
     const uint32_t at = chunk.first + i;
     try {
-      if (decoder == nullptr) decoder = std::make_unique<SampleDecoder>(dataset, options);
+      if (decoder == nullptr) decoder = std::make_unique<SampleDecoder>(dataset, options, stages);
       const auto path = decoder->decode(chunk.samples[i], epoch, size, flight.slot->images + at * image_bytes(size),
-                                        flight.slot->labels[at], flight.slot->ids[at]);
+                                        flight.slot->labels[at], flight.slot->ids[at], flight.slot->blanks[at]);
       ++(path == imgpack::jpeg::DecodePath::kFast ? fast : reference);
     } catch (...) {
       const std::lock_guard lock(flight.mutex);
-      if (at < flight.failed_at) {
-        flight.failed_at = at;
-        flight.failure = std::current_exception();
-      }
+      flight.failures.push_back({at, std::current_exception()});
     }
   }
   fast_path += fast;
@@ -406,8 +457,41 @@ void BatchPipeline::State::run(Chunk& chunk, std::unique_ptr<SampleDecoder>& dec
   }
 }
 
+// Leaves the samples that failed out of a finished batch, or says which of them may not be left out: the first of the
+// order, whatever thread it was that came upon one first.
+std::exception_ptr BatchPipeline::State::close_up(Flight& flight, std::vector<std::string>& messages) {
+  if (flight.failures.empty()) return nullptr;
+  std::sort(flight.failures.begin(), flight.failures.end(),
+            [](const Flight::Failure& a, const Flight::Failure& b) { return a.at < b.at; });
+  for (const Flight::Failure& failed : flight.failures) {
+    std::optional<std::string> damage = damage_in(failed.error);
+    if (!damage.has_value() || left_out >= options.max_bad_records) return failed.error;
+    ++left_out;
+    messages.push_back(std::move(*damage));
+  }
+  const uint64_t bytes = image_bytes(size);
+  const Slot& slot = *flight.slot;
+  auto failed = flight.failures.begin();
+  uint32_t to = 0;
+  for (uint32_t from = 0; from < flight.count; ++from) {
+    if (failed != flight.failures.end() && failed->at == from) {
+      ++failed;
+      continue;
+    }
+    if (to != from) {
+      std::copy_n(slot.images + from * bytes, bytes, slot.images + to * bytes);
+      slot.labels[to] = slot.labels[from];
+      slot.ids[to] = slot.ids[from];
+    }
+    ++to;
+  }
+  flight.count = to;
+  return nullptr;
+}
+
 std::optional<Batch> BatchPipeline::State::next() {
   std::shared_ptr<Flight> flight;
+  std::vector<std::string> left_out_here;
   {
     const Stopwatch::Lap lap(wait_for_batch);
     std::unique_lock lock(mutex);
@@ -420,12 +504,13 @@ std::optional<Batch> BatchPipeline::State::next() {
                                             " batch slots are held by the consumer: it must release one before it asks "
                                             "for the next batch");
     finished.wait(lock, [&] { return front_is_ready() || (feeder_ended && (flights.empty() || failure != nullptr)); });
-    if (front_is_ready() && flights.front()->failure == nullptr) {
-      flight = std::move(flights.front());
-      flights.pop_front();
-      digest = chain_digest(digest, flight->digest);
-    } else if (front_is_ready()) {
-      failure = flights.front()->failure;
+    if (front_is_ready()) {
+      failure = close_up(*flights.front(), left_out_here);
+      if (failure == nullptr) {
+        flight = std::move(flights.front());
+        flights.pop_front();
+        digest = chain_digest(digest, flight->digest);
+      }
     }
   }
   if (flight == nullptr) {
@@ -440,11 +525,14 @@ std::optional<Batch> BatchPipeline::State::next() {
   batch.images = flight->slot->images;
   batch.labels = flight->slot->labels;
   batch.ids = flight->slot->ids;
+  batch.blanks = flight->slot->blanks;
+  batch.first = flight->first;
   batch.count = flight->count;
   batch.global_count = flight->global_count;
   batch.size = size;
   batch.epoch = epoch;
   batch.index = flight->index;
+  batch.left_out = std::move(left_out_here);
   batch.slot = std::shared_ptr<void>(flight->slot.get(), [slot = flight->slot, count = held](void*) mutable {
     slot.reset();
     --*count;
@@ -476,7 +564,12 @@ std::string BatchPipeline::reading() const {
   std::string text = std::string(state_->reader.backend()) + ", page cache: " + std::string(to_string(mode)) + " (" +
                      state_->cache.reason + ")";
   if (mode != state_->cache.mode) text += ", the file system cannot be read past the page cache";
+  if (state_->copy != nullptr) text += "; local copy: " + state_->copy->progress();
   return text;
+}
+
+std::vector<std::string> BatchPipeline::take_notes() {
+  return state_->copy != nullptr ? state_->copy->take_notes() : std::vector<std::string>();
 }
 
 void BatchPipeline::start_epoch(uint64_t epoch, uint64_t first_batch, const EpochSettings& settings) {
@@ -492,12 +585,15 @@ StageSeconds BatchPipeline::stage_seconds() const {
   const ReadCounters read = state_->reader.counters();
   seconds.read = read.busy_seconds - state_->read_before.busy_seconds;
   seconds.bytes_read = read.bytes - state_->read_before.bytes;
-  seconds.decode = state_->decode_time.seconds();
+  seconds.check = state_->stages.check.seconds();
+  seconds.augment = state_->stages.augment.seconds();
+  seconds.decode = std::max(0.0, state_->work_time.seconds() - seconds.check - seconds.augment);
   seconds.wait_for_slot = state_->wait_for_slot.seconds();
   seconds.wait_for_read = state_->wait_for_read.seconds();
   seconds.wait_for_batch = state_->wait_for_batch.seconds();
   seconds.fast_path = state_->fast_path;
   seconds.reference_path = state_->reference_path;
+  seconds.left_out = state_->left_out;
   return seconds;
 }
 

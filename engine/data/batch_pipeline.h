@@ -10,14 +10,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/data/augment.h"
+#include "engine/data/augment_policy.h"
 #include "engine/data/block_reader.h"
 #include "engine/data/cache_policy.h"
+#include "engine/data/erase_box.h"
 #include "engine/data/sample_order.h"
 #include "format/dataset.h"
 #include "format/file.h"
@@ -42,9 +45,17 @@ struct PipelineOptions {
   uint32_t size = 224;          // Output is size x size.
   uint32_t resize_short = 256;  // kEvaluate.
   RandomResizedCropOptions crop;
+  double crop_ratio = 0;  // kEvaluate: above 0, the middle square of this share of the short side instead.
   imgpack::jpeg::Filter filter = imgpack::jpeg::Filter::kBilinear;
+  bool random_filter = false;  // kTrain: bilinear or bicubic, drawn for each sample.
+  // kTrain, in this order after crop and flip: colour jitter, policy; boxes are handed on with the batch.
+  ColourJitter jitter;
+  AugmentPolicy policy;
+  RandomErasingOptions erasing;
+  double cutout = 0;  // Side as a share of the image's.
   uint64_t seed = 0;
   uint32_t threads = 0;   // 0: all cores this process may use.
+  int numa_node = -1;     // Where threads and slots stay: the node of this rank's GPU. -1: anywhere, an arena per node.
   uint32_t slots = 3;     // Batches in flight.
   uint32_t bn_group = 0;  // Samples that stay together on one rank (see local_range); 0: 1.
   uint32_t rank = 0, world = 1;
@@ -54,20 +65,28 @@ struct PipelineOptions {
   uint32_t read_threads = 4;  // Where there is no io_uring.
   CacheMode cache = CacheMode::kAuto;
   // Blocks read ahead of need, beyond those of the windows in use (order.window_blocks of each partition).
-  uint64_t read_ahead_bytes = 64ull << 20;
+  uint64_t read_ahead_bytes = 32ull << 20;
+  // Damaged records of an epoch that may be left out of their batches; one more ends the run. 0: the first one does.
+  uint64_t max_bad_records = 0;
+  // Folder on a faster disk that whole shards are copied to while they are first read (see local_copy.h). Empty: none.
+  std::filesystem::path local_copy;
 };
 
 // A filled batch. Moving it is cheap; destroying or release()-ing it hands the slot back. Belongs to one thread; may
 // outlive the pipeline.
 struct Batch {
-  const uint8_t* images = nullptr;  // count x size x size x 3
-  const int64_t* labels = nullptr;  // count
-  const uint64_t* ids = nullptr;    // count
-  uint32_t count = 0;               // Of this rank; may differ between ranks and in the last batch.
-  uint32_t global_count = 0;        // Of all ranks together.
+  const uint8_t* images = nullptr;     // count x size x size x 3
+  const int64_t* labels = nullptr;     // count
+  const uint64_t* ids = nullptr;       // count
+  const BlankBoxes* blanks = nullptr;  // count: what is to be blanked once pixels are normalised.
+  uint32_t first = 0;                  // Position of this rank's first sample in the global batch.
+  uint32_t count = 0;                  // Of this rank; may differ between ranks and in the last batch.
+  uint32_t global_count = 0;           // Of all ranks together, as planned: damaged records that were left out count.
   uint32_t size = 0;
   uint64_t epoch = 0, index = 0;  // Global batch number within the epoch.
-  std::shared_ptr<void> slot;     // Owns the memory above.
+  // What was wrong with each record of this rank that was left out (PipelineOptions::max_bad_records), in batch order.
+  std::vector<std::string> left_out;
+  std::shared_ptr<void> slot;  // Owns the memory above.
 
   void release() { *this = Batch(); }
 };
@@ -75,11 +94,13 @@ struct Batch {
 // Since the epoch began.
 struct StageSeconds {
   double read = 0;            // During which at least one read was in progress.
-  double decode = 0;          // Summed over threads; augmentation is part of it.
+  double check = 0;           // Checksums and index rows, summed over threads.
+  double augment = 0;         // Crop boxes and flips, summed over threads; resizing is part of decoding.
+  double decode = 0;          // The rest of what threads did: JPEG to the resized pixels of the window.
   double wait_for_slot = 0;   // Batches waiting for an empty slot: the consumer is the slower one.
   double wait_for_read = 0;   // Decoders fed as far as the disk has delivered.
   double wait_for_batch = 0;  // The consumer starving.
-  uint64_t bytes_read = 0, fast_path = 0, reference_path = 0;
+  uint64_t bytes_read = 0, fast_path = 0, reference_path = 0, left_out = 0;
 };
 
 // What may differ from epoch to epoch.
@@ -91,7 +112,9 @@ struct EpochSettings {
 // One consumer thread; several pipelines may live in one process.
 //
 // A failure reaches the consumer in its place: batches before it are delivered, then next() throws what the worker
-// threw, with the sample's name. From then on next() throws the same again; start_epoch() begins anew.
+// threw, with the sample's name. From then on next() throws the same again; start_epoch() begins anew. Where damaged
+// records may be left out, a batch closes up without them; they are never replaced, and a disk that fails always
+// throws.
 class BatchPipeline {
  public:
   // `fs`, `dataset` and `slots` must outlive the pipeline; `slots` also its batches. Throws Error(kUsage) for options
@@ -117,6 +140,8 @@ class BatchPipeline {
   std::string reading() const;
   // Upper bound of what blocks may occupy at once, beside the slots and the decoders' scratch memory.
   uint64_t block_memory_bytes() const;
+  // What people should be told since the last call: the local copy is complete, full, or could not be made.
+  std::vector<std::string> take_notes();
 
  private:
   struct State;

@@ -26,6 +26,8 @@ bool BatchPlanner::needed_here(uint32_t partition, uint64_t place) const {
   const uint64_t from = order_.batch_range(next_batch_).first;
   const uint64_t begin = std::max(epoch_.occurrence(partition, place), from);
   const uint64_t end = std::min(epoch_.occurrence(partition, place) + order_.repeats(), order_.samples_per_epoch());
+  // Repeats of an image lie all over the batch: each rank reads it, whether or not it has one of them.
+  if (order_.repeats() > 1) return begin < end;
   for (uint64_t sample = begin; sample < end;) {
     const uint64_t batch = sample / order_.batch();
     const BatchRange range = order_.batch_range(batch);
@@ -81,6 +83,7 @@ std::optional<PlannedBatch> BatchPlanner::next() {
   batch.digest = XXH3_64bits(proof.data(), proof.size() * sizeof(uint64_t));
 
   const LocalRange local = local_range(batch.global_count, share_.bn_group, share_.rank, share_.world);
+  batch.first = local.begin;
   batch.samples.reserve(local.end - local.begin);
   for (uint32_t i = local.begin; i < local.end; ++i)
     batch.samples.push_back({global[i].record, global[i].repeat, use(global[i].block, global[i].partition)});

@@ -33,6 +33,7 @@ struct PlannedSample {
 struct PlannedBatch {
   uint64_t index = 0;
   uint32_t global_count = 0;
+  uint32_t first = 0;                  // Position of this rank's first sample in the global batch.
   std::vector<PlannedSample> samples;  // Of this rank.
   uint64_t digest = 0;                 // Of (id, label) of all ranks' samples, in order.
 };

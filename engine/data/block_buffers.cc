@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <iterator>
 #include <new>
 #include <utility>
 
@@ -28,6 +29,11 @@ size_t BlockBuffers::capacity_for(size_t bytes) {
   return std::max<size_t>(1, (bytes + kStep - 1) / kStep) * kStep;
 }
 
+size_t BlockBuffers::free_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return free_bytes_;
+}
+
 BlockBuffer BlockBuffers::take(size_t bytes) {
   const size_t capacity = capacity_for(bytes);
   {
@@ -37,19 +43,29 @@ BlockBuffer BlockBuffers::take(size_t bytes) {
       std::byte* data = found->second.back();
       found->second.pop_back();
       free_bytes_ -= capacity;
+      lent_bytes_ += capacity;
       return {this, data, capacity};
     }
+    // Free buffers of other sizes make room for this one.
+    const size_t taken = lent_bytes_ + capacity;
+    shrink_to(keep_bytes_ > taken ? keep_bytes_ - taken : 0);
+    lent_bytes_ += capacity;
   }
   // Straight from the kernel, so that what is given back really leaves the process.
   void* memory = mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
+  if (memory == MAP_FAILED) {
+    const std::lock_guard lock(mutex_);
+    lent_bytes_ -= capacity;
+    throw std::bad_alloc();
+  }
   return {this, static_cast<std::byte*>(memory), capacity};
 }
 
 void BlockBuffers::give_back(std::byte* data, size_t capacity) noexcept {
   try {
     const std::lock_guard lock(mutex_);
-    if (free_bytes_ + capacity <= keep_bytes_) {
+    lent_bytes_ -= capacity;
+    if (lent_bytes_ + free_bytes_ + capacity <= keep_bytes_) {
       free_[capacity].push_back(data);
       free_bytes_ += capacity;
       return;
@@ -58,6 +74,19 @@ void BlockBuffers::give_back(std::byte* data, size_t capacity) noexcept {
     // No room to remember it: let it go.
   }
   munmap(data, capacity);
+}
+
+void BlockBuffers::shrink_to(size_t free_bytes) noexcept {
+  while (free_bytes_ > free_bytes) {
+    auto last = std::prev(free_.end());
+    if (last->second.empty()) {
+      free_.erase(last);
+      continue;
+    }
+    munmap(last->second.back(), last->first);
+    last->second.pop_back();
+    free_bytes_ -= last->first;
+  }
 }
 
 BlockBuffers::~BlockBuffers() {

@@ -35,7 +35,7 @@ class BlockBuffer {
 // Thread-safe.
 class BlockBuffers {
  public:
-  // Keeps at most `keep_bytes` that nobody uses.
+  // Keeps what nobody uses, as long as that and what is lent out are at most `keep_bytes` together.
   explicit BlockBuffers(size_t keep_bytes) : keep_bytes_(keep_bytes) {}
   ~BlockBuffers();
   BlockBuffers(const BlockBuffers&) = delete;
@@ -44,15 +44,17 @@ class BlockBuffers {
   BlockBuffer take(size_t bytes);  // Throws std::bad_alloc.
   // What a buffer for `bytes` occupies: the next multiple of 256 KiB.
   static size_t capacity_for(size_t bytes);
+  size_t free_bytes() const;  // Kept for the next ones.
 
  private:
   friend class BlockBuffer;
   void give_back(std::byte* data, size_t capacity) noexcept;
+  void shrink_to(size_t free_bytes) noexcept;  // Lets free buffers go. REQUIRES: the mutex is held.
 
   const size_t keep_bytes_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<size_t, std::vector<std::byte*>> free_;  // By capacity.
-  size_t free_bytes_ = 0;
+  size_t free_bytes_ = 0, lent_bytes_ = 0;
 };
 
 }  // namespace imgtrain::data

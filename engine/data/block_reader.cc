@@ -96,6 +96,7 @@ void BlockReader::cancel() {
 
 ReadJob BlockReader::begin(LoadedBlock& block) {
   const auto shard = file(block.request_.shard);
+  block.path_ = shard->path();
   const uint64_t sector = shard->alignment();
   if (sector > kSector) throw Error(ErrorKind::kInternal, "alignment above 4096 bytes", shard->path());
   // Before any memory is taken: the index may be lying, or the shard may have been cut off.

@@ -52,7 +52,8 @@ class LoadedBlock {
   BlockStatus status() const { return status_.load(std::memory_order_acquire); }
   // The bytes of the request from `at` on. REQUIRES: kReady; they lie within one extent.
   std::span<const std::byte> bytes(uint64_t at, uint64_t count) const;
-  std::exception_ptr error() const { return error_; }  // REQUIRES: kFailed.
+  std::exception_ptr error() const { return error_; }          // REQUIRES: kFailed.
+  const std::filesystem::path& path() const { return path_; }  // REQUIRES: not kQueued. Empty: no file was opened.
 
  private:
   friend class BlockReader;
@@ -64,6 +65,7 @@ class LoadedBlock {
   std::vector<uint64_t> placed_at_;  // Of every extent, in the buffer: sectors may begin before it.
   BlockBuffer buffer_;
   std::shared_ptr<imgpack::RandomAccessFile> file_;
+  std::filesystem::path path_;
   std::exception_ptr error_;
   std::atomic<BlockStatus> status_{BlockStatus::kQueued};
 };

@@ -139,6 +139,10 @@ std::vector<OrderedSample> EpochOrder::samples(uint64_t first, uint64_t last, Wi
       result.push_back({entry.records[at], static_cast<uint32_t>(i % options_.repeats), p, entry.blocks[at]});
     }
   }
+  if (options_.repeats > 1) {
+    std::stable_sort(result.begin(), result.end(),
+                     [](const OrderedSample& a, const OrderedSample& b) { return a.repeat < b.repeat; });
+  }
   return result;
 }
 

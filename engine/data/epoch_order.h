@@ -48,8 +48,10 @@ class EpochOrder {
  public:
   EpochOrder(const BlockPlan& plan, const std::vector<uint32_t>& rotation, const EpochOrderOptions& options);
 
-  // The samples [first, last) of the epoch that make one global batch, sorted by (partition, place, repeat).
-  // REQUIRES: the range lies within the epoch: last <= records * repeats.
+  // The samples [first, last) of the epoch that make one global batch, sorted by (repeat, partition, place): the
+  // repeats of an image are as far apart as can be, in other batch-norm groups where there are as many groups as
+  // repeats (torchvision's RASampler gives them to different devices). REQUIRES: the range lies within the epoch: last
+  // <= records * repeats.
   std::vector<OrderedSample> samples(uint64_t first, uint64_t last, WindowCache& cache) const;
 
   // The places, within its partition's order, of the records of a block, in record order.
@@ -58,8 +60,7 @@ class EpochOrder {
   // The place after the last one that a block of the plan has a record at.
   uint64_t end_place(uint32_t block) const;
 
-  // Where in the batch [first, last) the record at `place` of `partition` stands, and how many of its repeats are in
-  // the batch.
+  // Where in the batch [first, last) the record at `place` of `partition` stands. REQUIRES: no repeats.
   struct Span {
     uint64_t begin = 0, end = 0;  // Relative to the batch; empty if the record is not in it.
   };

@@ -30,8 +30,8 @@ enum class Purpose : uint32_t {
   kColour = 18,  // Further augmentations of one sample.
   kPolicy = 19,  // AutoAugment, RandAugment, TrivialAugment.
   kErase = 20,   // RandomErasing, Cutout.
-  kMixup = 32,   // Batches: a = step, b = 0, c = group.
-  kCutmix = 33,
+  kFilter = 21,  // Which filter resizes.
+  kMixup = 32,   // Batches: a = step, b = 0, c = group. Mixup and CutMix, which exclude one another.
   kDropPath = 34,
   kUser = 1u << 16,  // From here on: free for experiments.
 };

@@ -29,14 +29,16 @@ SlotAllocator& heap_slots() {
 std::shared_ptr<SlotPool> SlotPool::make(SlotAllocator& allocator, uint32_t slots, uint64_t samples,
                                          uint64_t image_bytes, std::shared_ptr<Signal> signal) {
   const size_t images = aligned(samples * image_bytes), numbers = aligned(samples * sizeof(uint64_t));
-  const size_t bytes = images + 2 * numbers;
+  const size_t boxes = aligned(samples * sizeof(BlankBoxes));
+  const size_t bytes = images + 2 * numbers + boxes;
   std::shared_ptr<SlotPool> pool(new SlotPool(allocator, bytes, std::move(signal)));
   pool->memory_.reserve(slots);
   for (uint32_t i = 0; i < slots; ++i) {
     pool->memory_.push_back(allocator.allocate(bytes));
     auto* start = static_cast<uint8_t*>(pool->memory_.back());
-    pool->slots_.push_back(
-        {start, reinterpret_cast<int64_t*>(start + images), reinterpret_cast<uint64_t*>(start + images + numbers)});
+    pool->slots_.push_back({start, reinterpret_cast<int64_t*>(start + images),
+                            reinterpret_cast<uint64_t*>(start + images + numbers),
+                            reinterpret_cast<BlankBoxes*>(start + images + 2 * numbers)});
     pool->free_.push_back(i);
   }
   return pool;

@@ -1,7 +1,7 @@
 // SlotPool owns the batch buffers of a pipeline: allocated once, lent out, taken back.
 //
-//   slot  | images: samples x size x size x 3 | labels: samples x int64 | ids: samples x uint64 |   each part on 64
-//   bytes
+//   slot  | images: samples x size x size x 3 | labels: samples x int64 | ids: samples x uint64 |
+//         | boxes to blank |                                                                     each part on 64 bytes
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "engine/data/erase_box.h"
 #include "engine/data/signal.h"
 
 namespace imgtrain::data {
@@ -20,6 +21,7 @@ struct Slot {
   uint8_t* images = nullptr;
   int64_t* labels = nullptr;
   uint64_t* ids = nullptr;
+  BlankBoxes* blanks = nullptr;
 };
 
 // Thread-safe. Lives as long as the pipeline or any slot that is lent out.

@@ -180,6 +180,11 @@ void BatchNormStatistics::add_group(int64_t samples) {
   group_.zero_();
 }
 
+void BatchNormStatistics::discard_group() {
+  torch::NoGradGuard no_grad;
+  group_.zero_();
+}
+
 void BatchNormStatistics::commit() {
   torch::NoGradGuard no_grad;
   const Tensor means = (sums_.narrow(0, 0, group_.numel()) / sums_[group_.numel()]).to(group_.scalar_type());

@@ -66,6 +66,7 @@ class BatchNormStatistics {
 
   void begin_step();                // Forgets what was added.
   void add_group(int64_t samples);  // After each training forward that should count, with its number of samples.
+  void discard_group();             // After a training forward that should not.
   // What was added on this rank: one flat double tensor on the model's device, to be summed over ranks as it is. No
   // copy: summing in place is meant.
   torch::Tensor& sums() { return sums_; }

@@ -19,22 +19,70 @@ nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride) {
   return nn::Conv2d(nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
 }
 
+// (1 2 1) x (1 2 1) / 16 on every channel by itself. Channels below the stem's are not blurred.
+constexpr int64_t kMinBlurChannels = 16;
+
+Tensor blur(const Tensor& x, int64_t stride) {
+  const Tensor row = torch::tensor({1.0, 2.0, 1.0}, x.options().requires_grad(false)) / 4.0;
+  const Tensor filter = torch::outer(row, row).expand({x.size(1), 1, 3, 3}).contiguous();
+  return at::conv2d(x, filter, /*bias=*/{}, /*stride=*/stride, /*padding=*/1, /*dilation=*/1, /*groups=*/x.size(1));
+}
+
 }  // namespace
 
 // What ResNetImpl needs of a block, whichever kind it is. Submodules are registered in torchvision's order, so that
 // parameters() has the same order there and here.
 class ResidualBlock : public nn::Module {
  public:
+  ResidualBlock(const ResNetOptions& options, int64_t in, int64_t stride)
+      : average_downsample_(options.average_downsample),
+        blurs_(options.blurpool != BlurPool::kNone),
+        in_(in),
+        stride_(stride) {}
+
   virtual Tensor forward(const Tensor& x) = 0;
   virtual BatchNorm2d last_norm() const = 0;
+  void set_branch_scale(const Tensor& scale) { branch_scale_ = scale; }
 
  protected:
-  void register_downsample(int64_t in, int64_t out, int64_t stride) {
-    downsample = register_module("downsample", nn::Sequential(conv(in, out, 1, stride), BatchNorm2d(out)));
+  void register_downsample(int64_t out) {
+    if (average_downsample_) {
+      nn::Sequential layers;
+      if (stride_ == 1) {
+        layers->push_back(nn::Identity());
+      } else {
+        layers->push_back(
+            nn::AvgPool2d(nn::AvgPool2dOptions(2).stride(stride_).ceil_mode(true).count_include_pad(false)));
+      }
+      layers->push_back(conv(in_, out, 1, 1));
+      layers->push_back(BatchNorm2d(out));
+      downsample = register_module("downsample", layers);
+    } else {
+      downsample = register_module("downsample", nn::Sequential(conv(in_, out, 1, stride_), BatchNorm2d(out)));
+    }
   }
-  Tensor shortcut(const Tensor& x) { return downsample ? downsample->forward(x) : x; }
+  Tensor shortcut(const Tensor& x) {
+    if (!downsample) return x;
+    return downsample->forward(average_downsample_ ? x : blur_before(x, in_));
+  }
+  // A strided convolution's input of so many channels, blurred where the options say so.
+  Tensor blur_before(const Tensor& x, int64_t channels) const {
+    return blurs_ && stride_ > 1 && channels >= kMinBlurChannels ? blur(x, 1) : x;
+  }
+  // The additions and ReLUs work in place: no one else holds a batch norm's output, and its backward needs only its
+  // input.
+  Tensor join(Tensor branch, const Tensor& x) {
+    if (branch_scale_.defined() && is_training())
+      branch.mul_(branch_scale_.to(branch.device(), branch.scalar_type()).view({-1, 1, 1, 1}));
+    return branch.add_(shortcut(x)).relu_();
+  }
 
   nn::Sequential downsample{nullptr};
+
+ private:
+  bool average_downsample_, blurs_;
+  int64_t in_, stride_;
+  Tensor branch_scale_;
 };
 
 namespace {
@@ -43,24 +91,24 @@ class BasicBlock : public ResidualBlock {
  public:
   static constexpr int64_t kExpansion = 1;
 
-  BasicBlock(int64_t in, int64_t planes, int64_t stride)
-      : conv1(register_module("conv1", conv(in, planes, 3, stride))),
+  BasicBlock(const ResNetOptions& options, int64_t in, int64_t planes, int64_t stride)
+      : ResidualBlock(options, in, stride),
+        in_(in),
+        conv1(register_module("conv1", conv(in, planes, 3, stride))),
         bn1(register_module("bn1", BatchNorm2d(planes))),
         conv2(register_module("conv2", conv(planes, planes, 3, 1))),
         bn2(register_module("bn2", BatchNorm2d(planes))) {
-    if (stride != 1 || in != planes) register_downsample(in, planes, stride);
+    if (stride != 1 || in != planes) register_downsample(planes);
   }
 
-  // The additions and ReLUs work in place: no one else holds a batch norm's output, and its backward needs only its
-  // input.
   Tensor forward(const Tensor& x) override {
-    Tensor y = bn1->forward(conv1->forward(x)).relu_();
-    y = bn2->forward(conv2->forward(y));
-    return y.add_(shortcut(x)).relu_();
+    Tensor y = bn1->forward(conv1->forward(blur_before(x, in_))).relu_();
+    return join(bn2->forward(conv2->forward(y)), x);
   }
   BatchNorm2d last_norm() const override { return bn2; }
 
  private:
+  int64_t in_;
   nn::Conv2d conv1;
   BatchNorm2d bn1;
   nn::Conv2d conv2;
@@ -71,25 +119,27 @@ class Bottleneck : public ResidualBlock {
  public:
   static constexpr int64_t kExpansion = 4;
 
-  Bottleneck(int64_t in, int64_t planes, int64_t stride)
-      : conv1(register_module("conv1", conv(in, planes, 1, 1))),
+  Bottleneck(const ResNetOptions& options, int64_t in, int64_t planes, int64_t stride)
+      : ResidualBlock(options, in, stride),
+        planes_(planes),
+        conv1(register_module("conv1", conv(in, planes, 1, 1))),
         bn1(register_module("bn1", BatchNorm2d(planes))),
         conv2(register_module("conv2", conv(planes, planes, 3, stride))),
         bn2(register_module("bn2", BatchNorm2d(planes))),
         conv3(register_module("conv3", conv(planes, planes * kExpansion, 1, 1))),
         bn3(register_module("bn3", BatchNorm2d(planes * kExpansion))) {
-    if (stride != 1 || in != planes * kExpansion) register_downsample(in, planes * kExpansion, stride);
+    if (stride != 1 || in != planes * kExpansion) register_downsample(planes * kExpansion);
   }
 
   Tensor forward(const Tensor& x) override {
     Tensor y = bn1->forward(conv1->forward(x)).relu_();
-    y = bn2->forward(conv2->forward(y)).relu_();
-    y = bn3->forward(conv3->forward(y));
-    return y.add_(shortcut(x)).relu_();
+    y = bn2->forward(conv2->forward(blur_before(y, planes_))).relu_();
+    return join(bn3->forward(conv3->forward(y)), x);
   }
   BatchNorm2d last_norm() const override { return bn3; }
 
  private:
+  int64_t planes_;
   nn::Conv2d conv1;
   BatchNorm2d bn1;
   nn::Conv2d conv2;
@@ -105,7 +155,13 @@ ResNetImpl::ResNetImpl(const ResNetOptions& options) : options_(options) {
   if (options.num_classes < 1)
     throw imgpack::Error(imgpack::ErrorKind::kUsage,
                          "a model needs classes: expected 1 or more, found " + std::to_string(options.num_classes));
-  conv1 = register_module("conv1", conv(3, in_planes_, 7, 2));
+  if (options.stem == Stem::kDeep) {
+    deep_conv1 = register_module(
+        "conv1", nn::Sequential(conv(3, 32, 3, 2), BatchNorm2d(32), nn::ReLU(nn::ReLUOptions(true)), conv(32, 32, 3, 1),
+                                BatchNorm2d(32), nn::ReLU(nn::ReLUOptions(true)), conv(32, in_planes_, 3, 1)));
+  } else {
+    conv1 = register_module("conv1", conv(3, in_planes_, 7, 2));
+  }
   bn1 = register_module("bn1", BatchNorm2d(in_planes_));
   layer1 = register_module("layer1", make_layer(64, architecture.blocks[0], 1));
   layer2 = register_module("layer2", make_layer(128, architecture.blocks[1], 2));
@@ -120,38 +176,57 @@ torch::nn::Sequential ResNetImpl::make_layer(int64_t planes, int blocks, int64_t
   nn::Sequential layer;
   for (int i = 0; i < blocks; ++i, stride = 1) {
     if (bottleneck) {
-      layer->push_back(std::make_shared<Bottleneck>(in_planes_, planes, stride));
+      const auto block = std::make_shared<Bottleneck>(options_, in_planes_, planes, stride);
+      layer->push_back(block);
+      blocks_.push_back(block);
       in_planes_ = planes * Bottleneck::kExpansion;
     } else {
-      layer->push_back(std::make_shared<BasicBlock>(in_planes_, planes, stride));
+      const auto block = std::make_shared<BasicBlock>(options_, in_planes_, planes, stride);
+      layer->push_back(block);
+      blocks_.push_back(block);
       in_planes_ = planes * BasicBlock::kExpansion;
     }
   }
   return layer;
 }
 
-// torchvision's: kaiming-normal over the fan-out for convolutions, 1 and 0 for batch norms (which they have already),
-// and the uniform default of a linear layer.
 void ResNetImpl::initialize() {
   torch::NoGradGuard no_grad;
   const auto generator = at::make_generator<at::CPUGeneratorImpl>(options_.seed);
+  const bool composer = options_.weight_rule == WeightRule::kComposer;
   for (const auto& module : modules(/*include_self=*/false)) {
     if (const auto* layer = module->as<nn::Conv2d>()) {
-      const double fan_out = static_cast<double>(layer->weight.size(0) * layer->weight.size(2) * layer->weight.size(3));
       Tensor weight = layer->weight;
-      weight.normal_(0.0, std::sqrt(2.0 / fan_out), generator);
-    } else if (const auto* block = dynamic_cast<const ResidualBlock*>(module.get())) {
-      if (options_.zero_init_last_gamma) block->last_norm()->weight.zero_();
+      const double fan = static_cast<double>(weight.size(composer ? 1 : 0) * weight.size(2) * weight.size(3));
+      weight.normal_(0.0, std::sqrt(2.0 / fan), generator);
+    } else if (auto* norm = dynamic_cast<BatchNorm2dImpl*>(module.get())) {
+      if (composer) norm->weight.uniform_(0, 1, generator);
     }
   }
-  const double bound = 1.0 / std::sqrt(static_cast<double>(in_planes_));
-  fc->weight.uniform_(-bound, bound, generator);
-  fc->bias.uniform_(-bound, bound, generator);
+  if (composer) {
+    fc->weight.normal_(0.0, std::sqrt(2.0 / static_cast<double>(in_planes_)), generator);
+    fc->bias.fill_(-std::log(static_cast<double>(options_.num_classes)));
+  } else {
+    const double bound = 1.0 / std::sqrt(static_cast<double>(in_planes_));
+    fc->weight.uniform_(-bound, bound, generator);
+    fc->bias.uniform_(-bound, bound, generator);
+  }
+  if (!options_.zero_init_last_gamma) return;
+  for (const auto& block : blocks_) block->last_norm()->weight.zero_();
+}
+
+void ResNetImpl::scale_branches(const torch::Tensor& scales) {
+  for (size_t i = 0; i < blocks_.size(); ++i)
+    blocks_[i]->set_branch_scale(scales.defined() ? scales[static_cast<int64_t>(i)] : Tensor());
 }
 
 torch::Tensor ResNetImpl::features(torch::Tensor x) {
-  x = bn1->forward(conv1->forward(x)).relu_();
-  x = torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+  x = bn1->forward(deep_conv1 ? deep_conv1->forward(x) : conv1->forward(x)).relu_();
+  if (options_.blurpool == BlurPool::kAll) {
+    x = blur(torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/1, /*padding=*/1), /*stride=*/2);
+  } else {
+    x = torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
+  }
   x = layer1->forward(x);
   x = layer2->forward(x);
   x = layer3->forward(x);

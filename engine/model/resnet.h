@@ -3,7 +3,11 @@
 //
 //   conv1 7x7/2 - bn1 - relu - maxpool 3x3/2 - layer1 - layer2 (/2) - layer3 (/2) - layer4 (/2) - mean - fc
 //
-// Source: He et al., arXiv 1512.03385; torchvision 0.26 models/resnet.py for names and initialisation.
+// Options: ResNet-D's stem and shortcuts under timm's names (conv1.0, conv1.1, conv1.3 …, downsample.1), blurs that
+// have no weights and no names, and stochastic depth.
+//
+// Source: He et al., arXiv 1512.03385; torchvision 0.26 models/resnet.py and timm 1.0.22 models/resnet.py for names and
+// initialisation.
 #pragma once
 
 #include <torch/torch.h>
@@ -29,6 +33,10 @@ class ResNetImpl : public torch::nn::Module {
   // features() -> logits.
   torch::Tensor classify(const torch::Tensor& features);
   const ResNetOptions& options() const { return options_; }
+  size_t blocks() const { return blocks_.size(); }
+  // Stochastic depth: from now on the branch of block b is multiplied by scales[b][i] for image i of the batch before
+  // the shortcut is added. blocks() x images, any device and type; an undefined tensor switches it off.
+  void scale_branches(const torch::Tensor& scales);
 
  private:
   torch::nn::Sequential make_layer(int64_t planes, int blocks, int64_t stride);
@@ -36,7 +44,9 @@ class ResNetImpl : public torch::nn::Module {
 
   ResNetOptions options_;
   int64_t in_planes_ = 64;
-  torch::nn::Conv2d conv1{nullptr};
+  std::vector<std::shared_ptr<ResidualBlock>> blocks_;  // In order of execution.
+  torch::nn::Conv2d conv1{nullptr};                     // Of the plain stem.
+  torch::nn::Sequential deep_conv1{nullptr};            // Of the deep one; its name is conv1 too.
   BatchNorm2d bn1{nullptr};
   torch::nn::Sequential layer1{nullptr}, layer2{nullptr}, layer3{nullptr}, layer4{nullptr};
   torch::nn::Linear fc{nullptr};

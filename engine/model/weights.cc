@@ -67,8 +67,23 @@ const Tensor* find(const NamedTensors& tensors, const std::string& name) {
   return at == tensors.end() ? nullptr : &at->second;
 }
 
+// Names of what metadata says beside the model's: absent where it is the plain network.
+constexpr const char* kStem = "stem";
+constexpr const char* kDownsample = "downsample";
+constexpr const char* kBlurPool = "blurpool";
+
+// `, stem deep, blurpool ffcv`, empty for a plain network.
+std::string variant_text(const std::map<std::string, std::string>& metadata) {
+  std::string text;
+  for (const char* key : {kStem, kDownsample, kBlurPool})
+    if (const auto value = metadata.find(key); value != metadata.end())
+      text += ", " + value->first + " " + value->second;
+  return text;
+}
+
 std::string model_text(const ResNetOptions& options) {
-  return model_name(options) + " with " + std::to_string(options.num_classes) + " classes";
+  return model_name(options) + " with " + std::to_string(options.num_classes) + " classes" +
+         variant_text(describe(options));
 }
 
 // How many blocks a stage has in a state dict.
@@ -114,7 +129,13 @@ TensorFile read_tensors(imgpack::FileSystem& fs, const std::filesystem::path& pa
 }
 
 std::map<std::string, std::string> describe(const ResNetOptions& options) {
-  return {{"model", model_name(options)}, {"num_classes", std::to_string(options.num_classes)}};
+  std::map<std::string, std::string> text{{"model", model_name(options)},
+                                          {"num_classes", std::to_string(options.num_classes)}};
+  if (options.stem == Stem::kDeep) text[kStem] = "deep";
+  if (options.average_downsample) text[kDownsample] = "average";
+  if (options.blurpool != BlurPool::kNone)
+    text[kBlurPool] = options.blurpool == BlurPool::kConvolutions ? "ffcv" : "composer";
+  return text;
 }
 
 ResNetOptions options_of(const TensorFile& file, const std::filesystem::path& path) {
@@ -130,6 +151,15 @@ ResNetOptions options_of(const TensorFile& file, const std::filesystem::path& pa
 
   ResNetOptions options;
   options.num_classes = classifier->size(0);
+  // Stem and shortcuts show in the names, blurs only in what the file says.
+  if (find(file.tensors, "conv1.0.weight")) options.stem = Stem::kDeep;
+  const Tensor* shortcut = find(file.tensors, "layer2.0.downsample.1.weight");
+  options.average_downsample = shortcut != nullptr && shortcut->dim() == 4;
+  if (const auto blur = file.metadata.find(kBlurPool); blur != file.metadata.end()) {
+    if (blur->second != "ffcv" && blur->second != "composer")
+      refuse("expected blurpool ffcv or composer, found '" + blur->second + "'");
+    options.blurpool = blur->second == "ffcv" ? BlurPool::kConvolutions : BlurPool::kAll;
+  }
   for (const int depth : kResNetDepths) {
     options.depth = depth;
     if (resnet_architecture(depth) == found) return options;
@@ -147,10 +177,16 @@ void load_state_dict(ResNetImpl& model, const TensorFile& file, const std::files
   if (said != file.metadata.end() && classes != file.metadata.end()) {
     const auto own = describe(model.options());
     const bool same_classes = classes->second == own.at("num_classes") || classifier == Classifier::kKeepOwnIfOther;
-    if (said->second != own.at("model") || !same_classes)
+    bool same = said->second == own.at("model");
+    for (const char* key : {kStem, kDownsample, kBlurPool}) {
+      const auto theirs = file.metadata.find(key), ours = own.find(key);
+      same = same && (theirs == file.metadata.end() ? std::string() : theirs->second) ==
+                         (ours == own.end() ? std::string() : ours->second);
+    }
+    if (!same || !same_classes)
       throw Error(ErrorKind::kInvalidInput,
                   "weights of another model: expected " + model_text(model.options()) + ", found " + said->second +
-                      " with " + classes->second + " classes",
+                      " with " + classes->second + " classes" + variant_text(file.metadata),
                   path);
   }
   std::vector<std::string> missing, unexpected, other_shape;

@@ -12,7 +12,7 @@ constexpr double kGrowth = 2.0, kBackoff = 0.5;
 }  // namespace
 
 Autocast::Autocast(torch::DeviceType device, Precision precision)
-    : device_(device), active_(precision != Precision::kFp32) {
+    : device_(device), active_(precision == Precision::kBf16 || precision == Precision::kFp16) {
   if (!active_) return;
   was_enabled_ = at::autocast::is_autocast_enabled(device_);
   old_dtype_ = at::autocast::get_autocast_dtype(device_);

@@ -13,9 +13,9 @@
 
 namespace imgtrain {
 
-// Autocast on this thread while it lives; fp32 does nothing. Leave the scope before backward(), which runs in the
-// precision that each operation recorded. On the way out the cache of converted weights is dropped: the optimizer is
-// about to change what they were made from.
+// Autocast on this thread while it lives; fp32 and fp64 do nothing. Leave the scope before backward(), which runs in
+// the precision that each operation recorded. On the way out the cache of converted weights is dropped: the optimizer
+// is about to change what they were made from.
 class Autocast {
  public:
   Autocast(torch::DeviceType device, Precision precision);

@@ -27,9 +27,12 @@ DeviceBatch facts_of(const data::Batch& batch, uint64_t order_digest) {
   DeviceBatch out;
   out.ids = batch.ids;
   out.order_digest = order_digest;
+  out.blanks = batch.blanks;
+  out.first = batch.first;
   out.count = batch.count;
   out.global_count = batch.global_count;
   out.index = batch.index;
+  out.left_out = batch.left_out;
   return out;
 }
 
@@ -181,12 +184,12 @@ double BatchFeed::copy_seconds() const {
   return state_->copy_seconds;
 }
 
-PixelNormalizer::PixelNormalizer(torch::Device device) {
+PixelNormalizer::PixelNormalizer(torch::Device device, torch::Dtype type) {
   // (v / 255 - mean) / std as one multiplication and one addition.
   const Tensor mean = torch::tensor({0.485, 0.456, 0.406}, torch::kDouble);
   const Tensor deviation = torch::tensor({0.229, 0.224, 0.225}, torch::kDouble);
-  scale_ = (1.0 / (255.0 * deviation)).to(device, torch::kFloat);
-  shift_ = (-mean / deviation).to(device, torch::kFloat);
+  scale_ = (1.0 / (255.0 * deviation)).to(device, type);
+  shift_ = (-mean / deviation).to(device, type);
 }
 
 Tensor PixelNormalizer::operator()(const Tensor& images) {
@@ -196,7 +199,7 @@ Tensor PixelNormalizer::operator()(const Tensor& images) {
     row_scale_ = scale_.repeat({width});
     row_shift_ = shift_.repeat({width});
   }
-  const Tensor rows = images.view({count, height, 3 * width}).to(torch::kFloat);
+  const Tensor rows = images.view({count, height, 3 * width}).to(scale_.scalar_type());
   return torch::addcmul(row_shift_, rows, row_scale_).view({count, height, width, 3}).permute({0, 3, 1, 2});
 }
 

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "engine/data/batch_pipeline.h"
 
@@ -21,10 +23,13 @@ struct DeviceBatch {
   torch::Tensor images;           // uint8, count x size x size x 3; undefined where this rank has no samples.
   torch::Tensor labels;           // int64, count.
   const uint64_t* ids = nullptr;  // Of the samples, count of them, on the host.
-  int64_t count = 0;              // Of this rank.
-  int64_t global_count = 0;       // Of all ranks together.
-  uint64_t index = 0;             // Global batch number within the epoch.
-  uint64_t order_digest = 0;      // Of the epoch up to and with this batch.
+  const data::BlankBoxes* blanks = nullptr;  // Of every image, on the host; nullptr: none.
+  int64_t first = 0;                         // Position of this rank's first sample in the global batch.
+  int64_t count = 0;                         // Of this rank.
+  int64_t global_count = 0;                  // Of all ranks together.
+  uint64_t index = 0;                        // Global batch number within the epoch.
+  uint64_t order_digest = 0;                 // Of the epoch up to and with this batch.
+  std::vector<std::string> left_out;         // What was wrong with each damaged record of this rank that is not in it.
 };
 
 class BatchFeed {
@@ -46,11 +51,12 @@ class BatchFeed {
   std::unique_ptr<State> state_;
 };
 
-// uint8 N x H x W x 3 -> float N x 3 x H x W in channels_last: (value / 255 - mean) / std with ImageNet's constants.
+// uint8 N x H x W x 3 -> numbers, N x 3 x H x W in channels_last: (value / 255 - mean) / std with ImageNet's constants.
 // One thread.
 class PixelNormalizer {
  public:
-  explicit PixelNormalizer(torch::Device device);
+  // `type`: of the result, kFloat or kDouble.
+  explicit PixelNormalizer(torch::Device device, torch::Dtype type = torch::kFloat);
   torch::Tensor operator()(const torch::Tensor& images);
 
  private:

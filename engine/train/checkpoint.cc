@@ -1,5 +1,6 @@
 #include "engine/train/checkpoint.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 #include <span>
@@ -13,26 +14,42 @@ namespace {
 
 constexpr const char* kWeights = "weights";
 constexpr const char* kOptimizer = "optimizer";
+constexpr const char* kAverage = "average";
 
 }  // namespace
 
 void write_checkpoint(imgpack::FileSystem& fs, CheckpointStore& store, const RunState& state,
-                      const ResNetOptions& model, const NamedTensors& weights, const NamedTensors& optimizer) {
+                      const ResNetOptions& model, const NamedTensors& weights, const NamedTensors& optimizer,
+                      const NamedTensors& average) {
   const uint64_t step = state.position.step;
   const auto metadata = weights_metadata(model, state.config, state.classes, state.dataset_id);
   write_tensors(fs, store.tensors_path(step, kWeights), weights, metadata);
   write_tensors(fs, store.tensors_path(step, kOptimizer), optimizer);
-  store.publish(step, to_json(state), {kWeights, kOptimizer});
+  std::vector<std::string> parts = {kWeights, kOptimizer};
+  if (!average.empty()) {
+    write_tensors(fs, store.tensors_path(step, kAverage), average, metadata);
+    parts.emplace_back(kAverage);
+  }
+  store.publish(step, to_json(state), parts);
 }
 
 RunState load_checkpoint(imgpack::FileSystem& fs, const CheckpointStore& store, const CheckpointStore::Found& found,
-                         ResNet& model, Optimizer& optimizer) {
+                         ResNet& model, Optimizer& optimizer, ResNet* average) {
   const RunState state = run_state_from_json(found.state, found.path.string());
   const std::filesystem::path weights = store.tensors_path(found.step, kWeights);
   const std::filesystem::path momentum = store.tensors_path(found.step, kOptimizer);
   load_state_dict(*model, read_tensors(fs, weights), weights);
   optimizer.load(read_tensors(fs, momentum).tensors, momentum);
+  if (average != nullptr) {
+    const std::filesystem::path path = store.tensors_path(found.step, kAverage);
+    load_state_dict(**average, read_tensors(fs, path), path);
+  }
   return state;
+}
+
+std::filesystem::path weights_of_checkpoint(const CheckpointStore& store, const CheckpointStore::Found& found) {
+  const bool averaged = std::find(found.parts.begin(), found.parts.end(), kAverage) != found.parts.end();
+  return store.tensors_path(found.step, averaged ? kAverage : kWeights);
 }
 
 std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, const RunConfig& config,
@@ -45,6 +62,7 @@ std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, 
   metadata["dataset_id"] = dataset_id;
   metadata["eval_size"] = std::to_string(config.eval_size);
   metadata["eval_resize"] = std::to_string(config.eval_resize);
+  if (config.eval_crop_ratio > 0) metadata["eval_crop_ratio"] = number_text(config.eval_crop_ratio);
   return metadata;
 }
 

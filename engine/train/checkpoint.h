@@ -16,13 +16,18 @@
 namespace imgtrain {
 
 // Writes tensors and state as the checkpoint of state.position.step. `weights` and `optimizer` are what state_dict()
-// and Optimizer::state() name. Throws Error(kIo); earlier checkpoints are then intact.
+// and Optimizer::state() name; `average` is the state_dict() of the weights' average, empty where the run keeps none.
+// Throws Error(kIo); earlier checkpoints are then intact.
 void write_checkpoint(imgpack::FileSystem& fs, CheckpointStore& store, const RunState& state,
-                      const ResNetOptions& model, const NamedTensors& weights, const NamedTensors& optimizer);
+                      const ResNetOptions& model, const NamedTensors& weights, const NamedTensors& optimizer,
+                      const NamedTensors& average);
 
-// Puts a checkpoint's tensors into model and optimizer and returns its state.
+// Puts a checkpoint's tensors into model, optimizer and average (nullptr: the run keeps none) and returns its state.
 RunState load_checkpoint(imgpack::FileSystem& fs, const CheckpointStore& store, const CheckpointStore::Found& found,
-                         ResNet& model, Optimizer& optimizer);
+                         ResNet& model, Optimizer& optimizer, ResNet* average);
+
+// The weights of a checkpoint that are meant to be used: the average where it has one.
+std::filesystem::path weights_of_checkpoint(const CheckpointStore& store, const CheckpointStore::Found& found);
 
 // What a weights file says of itself: the model, its classes, and the image sizes that it was trained and evaluated at.
 std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, const RunConfig& config,

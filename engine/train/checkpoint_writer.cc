@@ -48,12 +48,13 @@ class Queued {
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(imgpack::FileSystem& fs, CheckpointStore& store, const ResNet& model,
-                                   const Optimizer& optimizer)
+                                   const Optimizer& optimizer, const NamedTensors& average)
     : fs_(fs),
       store_(store),
       model_(model),
       weights_(make_copies(state_dict(*model))),
-      optimizer_(make_copies(optimizer.state())) {}
+      optimizer_(make_copies(optimizer.state())),
+      average_(make_copies(average)) {}
 
 CheckpointWriter::~CheckpointWriter() {
   if (writing_.valid()) writing_.wait();
@@ -80,7 +81,7 @@ void CheckpointWriter::save(const RunState& state) {
   wait();
   {
     const torch::NoGradGuard no_grad;
-    for (std::vector<Copy>* copies : {&weights_, &optimizer_})
+    for (std::vector<Copy>* copies : {&weights_, &optimizer_, &average_})
       for (Copy& copy : *copies) copy.host.copy_(copy.source, /*non_blocking=*/true);
   }
   const Queued copied(weights_.front().source.device());
@@ -97,7 +98,7 @@ void CheckpointWriter::save(const RunState& state) {
                              "lower --lr, lengthen the warm-up or use --precision fp32; the last checkpoint is "
                              "from before");
     }
-    write_checkpoint(fs_, store_, state, options, host_side(weights_), host_side(optimizer_));
+    write_checkpoint(fs_, store_, state, options, host_side(weights_), host_side(optimizer_), host_side(average_));
     return seconds_since(begun);
   });
   current_ = {state.position.step, seconds_since(start), 0};

@@ -31,7 +31,9 @@ struct SavedCheckpoint {
 // One thread. REQUIRES: model, optimizer and store outlive it, and are on their device when it is made.
 class CheckpointWriter {
  public:
-  CheckpointWriter(imgpack::FileSystem& fs, CheckpointStore& store, const ResNet& model, const Optimizer& optimizer);
+  // `average`: state_dict() of the weights' average, empty where the run keeps none.
+  CheckpointWriter(imgpack::FileSystem& fs, CheckpointStore& store, const ResNet& model, const Optimizer& optimizer,
+                   const NamedTensors& average);
   ~CheckpointWriter();  // Waits for a save in progress. Its failure is lost: call wait() to hear of it.
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
@@ -54,7 +56,7 @@ class CheckpointWriter {
   imgpack::FileSystem& fs_;
   CheckpointStore& store_;
   const ResNet& model_;
-  std::vector<Copy> weights_, optimizer_;
+  std::vector<Copy> weights_, optimizer_, average_;
   std::future<double> writing_;  // Gives the seconds it took.
   SavedCheckpoint current_;
   std::optional<SavedCheckpoint> completed_;

@@ -6,10 +6,13 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cctype>
 #include <fstream>
 #include <new>
 #include <string>
 
+#include "engine/data/numa.h"
+#include "engine/train/run/launch.h"
 #include "format/error.h"
 
 #ifdef IMGTRAIN_WITH_CUDA
@@ -75,10 +78,44 @@ int64_t available_cores() {
   return CPU_COUNT(&set);
 }
 
+namespace {
+
+// Of the NUMA node that a CUDA device hangs on; -1: not known.
+int numa_node_of(int cuda_device) {
+  int node = -1;
+#ifdef IMGTRAIN_WITH_CUDA
+  char bus[32] = {};
+  if (cudaDeviceGetPCIBusId(bus, sizeof bus, cuda_device) != cudaSuccess) return -1;
+  std::string name = bus;
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::ifstream file("/sys/bus/pci/devices/" + name + "/numa_node");
+  if (!(file >> node)) node = -1;
+#else
+  (void)cuda_device;
+#endif
+  return node;
+}
+
+// Of this process among those of its machine.
+data::CoreShare core_share(torch::Device device, int local_world, int local_rank) {
+  std::vector<int> gpu_node(static_cast<size_t>(local_world), -1);
+  if (device.is_cuda() && data::numa_nodes().size() > 1)
+    for (int rank = 0; rank < local_world; ++rank) gpu_node[static_cast<size_t>(rank)] = numa_node_of(rank);
+  return data::share_cores(data::numa_nodes(), gpu_node, static_cast<uint32_t>(local_rank));
+}
+
+}  // namespace
+
 int64_t choose_input_threads(const RunConfig& config, torch::Device device, int local_world) {
   if (config.input_threads > 0) return config.input_threads;
-  const int64_t share = std::max<int64_t>(1, available_cores() / local_world);
+  const int64_t share = core_share(device, local_world, launch_from_environment().local_rank).threads;
   return device.is_cuda() ? share : std::max<int64_t>(1, share / 8);
+}
+
+Share input_share(const GradientSync& sync, torch::Device device) {
+  const Launch launch = launch_from_environment();
+  return {sync.rank(), sync.world(),
+          device.is_cuda() ? core_share(device, launch.local_world, launch.local_rank).node : -1};
 }
 
 int64_t configure_compute(const RunConfig& config, torch::Device device, int local_world) {

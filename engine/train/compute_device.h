@@ -6,6 +6,8 @@
 #include <memory>
 
 #include "engine/data/batch_pipeline.h"
+#include "engine/train/data_parallel.h"
+#include "engine/train/run/input_options.h"
 #include "engine/train/run/run_config.h"
 #include "engine/train/run/run_state.h"
 
@@ -26,6 +28,9 @@ int64_t available_cores();
 // device. Where the CPU itself computes, an eighth: decoding costs little next to a network there, while a decoder that
 // takes a core away for a moment makes every compute thread wait at the end of its loop.
 int64_t choose_input_threads(const RunConfig& config, torch::Device device, int local_world = 1);
+
+// This rank, and the NUMA node that its GPU hangs on where this machine's ranks can each stay beside theirs.
+Share input_share(const GradientSync& sync, torch::Device device);
 
 MachineFacts machine_facts(torch::Device device, int64_t threads, int64_t world);
 

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/train/checkpoint.h"
 #include "engine/train/compute_device.h"
 #include "engine/train/evaluator.h"
 #include "engine/train/model_setup.h"
@@ -31,7 +32,8 @@ std::filesystem::path weights_of_run(imgpack::FileSystem& fs, const std::filesys
     if (!step)
       throw Error(ErrorKind::kInvalidInput, "expected a best checkpoint (checkpoints/best), found none", run, {},
                   "a run keeps one unless --keep-best false was given; it is named after the first evaluation");
-    return checkpoints.tensors_path(*step, "weights");
+    const std::filesystem::path average = checkpoints.tensors_path(*step, "average");
+    return fs.exists(average) ? average : checkpoints.tensors_path(*step, "weights");
   }
   const std::filesystem::path final_weights = run / "weights.safetensors";
   if (fs.exists(final_weights)) return final_weights;
@@ -41,7 +43,7 @@ std::filesystem::path weights_of_run(imgpack::FileSystem& fs, const std::filesys
     throw Error(ErrorKind::kInvalidInput,
                 "expected the weights of a run, found neither weights.safetensors nor a checkpoint", run);
   }
-  return store.tensors_path(found->step, "weights");
+  return weights_of_checkpoint(store, *found);
 }
 
 // Image sizes that a weights file states; nothing for files of other programs.
@@ -54,6 +56,12 @@ ConfigLayer sizes_in(const TensorFile& file, const std::filesystem::path& path) 
     const std::string& text = stated->second;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error == std::errc() && end == text.data() + text.size()) layer.values[key] = value;
+  }
+  if (const auto stated = file.metadata.find("eval_crop_ratio"); stated != file.metadata.end()) {
+    double value = 0;
+    const std::string& text = stated->second;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size()) layer.values["eval_crop_ratio"] = value;
   }
   return layer;
 }

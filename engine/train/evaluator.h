@@ -69,6 +69,7 @@ class Evaluator {
   RunConfig config_;
   torch::Device device_;
   GradientSync& sync_;
+  const imgpack::SplitView& view_;
   uint64_t images_;
   std::shared_ptr<data::SlotAllocator> slots_;
   std::unique_ptr<Looking> own_;  // The configuration's view.

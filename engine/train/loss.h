@@ -13,6 +13,14 @@ namespace imgtrain {
 // included.
 torch::Tensor cross_entropy_sum(const torch::Tensor& logits, const torch::Tensor& labels, double label_smoothing);
 
+// The loss that the configuration trains with, summed over samples (a scalar, float or double).
+// targets: labels as above, or N x classes of shares that add up to 1 in every row (mixed images). Smoothing s makes a
+// target t into t (1 - s) + s / classes, before any threshold.
+//   cross-entropy  as above
+//   bce            binary cross-entropy of every class; over classes the mean (timm's BinaryCrossEntropy) or the sum
+//                  (Composer's binary_cross_entropy_with_logits); with bce_threshold targets become 0 or 1 first
+torch::Tensor training_loss_sum(const torch::Tensor& logits, const torch::Tensor& targets, const RunConfig& config);
+
 // Totals that grow on the device without synchronising; read() fetches them.
 class DeviceTotals {
  public:

@@ -43,7 +43,7 @@ std::optional<LrCurve> range_test(TrainingStep& step, const LrRange& range, doub
     const auto batch = next();
     if (!batch) return std::nullopt;
     totals.reset();
-    step.run(*batch, {rate_at(range, i), momentum}, totals);
+    step.run(*batch, {{rate_at(range, i), momentum}, i}, totals);
     while (step.clock().take()) {
     }
     const bool goes_on = curve.add(totals.read().loss());

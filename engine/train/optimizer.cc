@@ -1,5 +1,12 @@
 #include "engine/train/optimizer.h"
 
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_addcmul.h>
+#include <ATen/ops/_foreach_div.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_foreach_sqrt.h>
+#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 
 #include <map>
@@ -14,20 +21,30 @@ using imgpack::ErrorKind;
 using torch::Tensor;
 
 constexpr const char* kMomentum = "momentum.";
+constexpr const char* kFirstMoment = "first_moment.";
+constexpr const char* kSecondMoment = "second_moment.";
+constexpr const char* kStep = "step";
+
+// The norm of all tensors together, on their device.
+Tensor norm_of_all(const std::vector<Tensor>& tensors) {
+  return torch::stack(at::_foreach_norm(tensors)).norm();
+}
 
 }  // namespace
 
 bool decays(NoDecay rule, const std::string& name, int64_t dimensions) {
   const bool classifier = name.rfind("fc.", 0) == 0;
   const bool norm = dimensions == 1 && !classifier;
-  const bool bias = dimensions == 1 && classifier;
+  const bool classifier_bias = dimensions == 1 && classifier;
   switch (rule) {
     case NoDecay::kNone:
       return true;
     case NoDecay::kNorms:
       return !norm;
+    case NoDecay::kBiases:
+      return !name.ends_with("bias");
     case NoDecay::kNormsAndBiases:
-      return !norm && !bias;
+      return !norm && !classifier_bias;
     case NoDecay::kNamedBn:
       return name.find("bn") == std::string::npos;
   }
@@ -35,16 +52,24 @@ bool decays(NoDecay rule, const std::string& name, int64_t dimensions) {
 }
 
 Optimizer::Optimizer(const torch::nn::Module& model, const RunConfig& config) : config_(config) {
-  Group with_decay{config.weight_decay, {}, {}}, without_decay;
+  Group with_decay{config.weight_decay, {}, {}, {}}, without_decay;
+  const bool moments = config.optimizer != OptimizerKind::kSgd;
   for (const auto& item : model.named_parameters()) {
     const Tensor& parameter = item.value();
-    const Tensor momentum = torch::zeros_like(parameter, torch::requires_grad(false));
     names_.push_back(item.key());
     parameters_.push_back(parameter);
-    momentum_.push_back(momentum);
     Group& group = decays(config.no_decay, item.key(), parameter.dim()) ? with_decay : without_decay;
     group.parameters.push_back(parameter);
-    group.momentum.push_back(momentum);
+    const auto add_state = [&](const char* prefix, std::vector<Tensor>& list) {
+      list.push_back(torch::zeros_like(parameter, torch::requires_grad(false)));
+      state_.emplace_back(prefix + item.key(), list.back());
+    };
+    add_state(moments ? kFirstMoment : kMomentum, group.first);
+    if (moments) add_state(kSecondMoment, group.second);
+  }
+  if (moments) {
+    step_ = torch::zeros({1}, torch::dtype(torch::kFloat).device(parameters_.front().device()));
+    state_.emplace_back(kStep, step_);
   }
   for (Group* group : {&with_decay, &without_decay})
     if (!group->parameters.empty()) groups_.push_back(std::move(*group));
@@ -57,47 +82,126 @@ std::vector<Tensor> Optimizer::gradients() const {
   return gradients;
 }
 
+std::vector<Tensor> Optimizer::gradients_of(const Group& group) const {
+  std::vector<Tensor> gradients;
+  gradients.reserve(group.parameters.size());
+  for (const Tensor& parameter : group.parameters) {
+    // The fused kernels walk the memory of all tensors side by side and never look at strides.
+    if (!parameter.grad().defined() || parameter.grad().strides() != parameter.strides())
+      throw Error(ErrorKind::kInternal, "a gradient is missing or laid out differently from its parameter");
+    gradients.push_back(parameter.grad());
+  }
+  return gradients;
+}
+
 void Optimizer::step(const StepRates& rates, const Tensor& found_inf) {
   torch::NoGradGuard no_grad;
   const std::optional<Tensor> skip = found_inf.defined() ? std::optional<Tensor>(found_inf) : std::nullopt;
-  for (const Group& group : groups_) {
-    std::vector<Tensor> gradients;
-    gradients.reserve(group.parameters.size());
-    for (const Tensor& parameter : group.parameters) {
-      // The fused kernel walks the memory of all three side by side and never looks at strides.
-      if (!parameter.grad().defined() || parameter.grad().strides() != parameter.strides())
-        throw Error(ErrorKind::kInternal, "a gradient is missing or laid out differently from its parameter");
-      gradients.push_back(parameter.grad());
-    }
-    // Momentum starts at zero, which makes the first step the same as every other. Without momentum the kernel takes
-    // no buffers.
-    const std::vector<Tensor> none;
-    at::_fused_sgd_(group.parameters, gradients, rates.momentum == 0 ? none : group.momentum, group.weight_decay, rates.momentum, rates.lr,
-                    /*dampening=*/0.0, config_.nesterov, /*maximize=*/false, /*is_first_step=*/false,
-                    /*grad_scale=*/{}, skip);
+  switch (config_.optimizer) {
+    case OptimizerKind::kSgd:
+      for (const Group& group : groups_) step_sgd(group, rates, skip);
+      return;
+    case OptimizerKind::kAdamW:
+      step_.add_(1);
+      for (const Group& group : groups_) step_adamw(group, rates, skip);
+      if (skip) step_.sub_(*skip);
+      return;
+    case OptimizerKind::kLamb:
+      if (skip && skip->item<float>() != 0) return;
+      step_.add_(1);
+      if (config_.lamb_grad_norm > 0) {
+        const std::vector<Tensor> all = gradients();
+        at::_foreach_div_(all, (norm_of_all(all) / config_.lamb_grad_norm).clamp_min(1.0));
+      }
+      for (const Group& group : groups_) step_lamb(group, rates);
+      return;
   }
 }
 
+double Optimizer::decay_apart(const Group& group, const StepRates& rates, const std::optional<Tensor>& found_inf) {
+  if (!config_.decoupled_decay) return group.weight_decay;
+  const double decay = group.weight_decay * rates.lr / config_.peak_lr();
+  if (decay == 0) return 0;
+  if (found_inf) {
+    at::_foreach_mul_(group.parameters, 1 - decay * (1 - found_inf->squeeze()));
+  } else {
+    at::_foreach_mul_(group.parameters, 1 - decay);
+  }
+  return 0;
+}
+
+void Optimizer::step_sgd(const Group& group, const StepRates& rates, const std::optional<Tensor>& found_inf) {
+  const double weight_decay = decay_apart(group, rates, found_inf);
+  // Momentum starts at zero, which makes the first step the same as every other. Without momentum the kernel takes no
+  // buffers.
+  const std::vector<Tensor> none;
+  at::_fused_sgd_(group.parameters, gradients_of(group), rates.momentum == 0 ? none : group.first, weight_decay,
+                  rates.momentum, rates.lr, /*dampening=*/0.0, config_.nesterov, /*maximize=*/false,
+                  /*is_first_step=*/false, /*grad_scale=*/{}, found_inf);
+}
+
+void Optimizer::step_adamw(const Group& group, const StepRates& rates, const std::optional<Tensor>& found_inf) {
+  const double weight_decay = decay_apart(group, rates, found_inf);
+  const std::vector<Tensor> steps(group.parameters.size(), step_.squeeze());
+  at::_fused_adamw_(group.parameters, gradients_of(group), group.first, group.second, /*max_exp_avg_sqs=*/{}, steps,
+                    rates.lr, config_.beta1, config_.beta2, weight_decay, config_.eps, /*amsgrad=*/false,
+                    /*maximize=*/false, /*grad_scale=*/{}, found_inf);
+}
+
+void Optimizer::step_lamb(const Group& group, const StepRates& rates) {
+  const std::vector<Tensor> gradients = gradients_of(group);
+  at::_foreach_mul_(group.first, config_.beta1);
+  at::_foreach_add_(group.first, gradients, 1 - config_.beta1);
+  at::_foreach_mul_(group.second, config_.beta2);
+  at::_foreach_addcmul_(group.second, gradients, gradients, 1 - config_.beta2);
+
+  // Both moments begin at zero: 1 - beta^step makes up for it. In double, on the device.
+  const Tensor step = step_.squeeze().to(torch::kDouble);
+  std::vector<Tensor> denominator = at::_foreach_sqrt(group.second);
+  at::_foreach_div_(denominator, (1 - torch::pow(config_.beta2, step)).sqrt());
+  at::_foreach_add_(denominator, config_.eps);
+  std::vector<Tensor> update = at::_foreach_div(group.first, 1 - torch::pow(config_.beta1, step));
+  at::_foreach_div_(update, denominator);
+
+  if (group.weight_decay != 0) {
+    at::_foreach_add_(update, group.parameters, group.weight_decay);
+    const std::vector<Tensor> weights = at::_foreach_norm(group.parameters), updates = at::_foreach_norm(update);
+    std::vector<Tensor> ratios;
+    ratios.reserve(update.size());
+    for (size_t i = 0; i < update.size(); ++i) {
+      ratios.push_back(torch::where((weights[i] > 0).logical_and(updates[i] > 0), weights[i] / updates[i],
+                                    torch::ones_like(weights[i])));
+    }
+    at::_foreach_mul_(update, ratios);
+  }
+  at::_foreach_add_(group.parameters, update, -rates.lr);
+}
+
 NamedTensors Optimizer::state() const {
-  NamedTensors state;
-  for (size_t i = 0; i < names_.size(); ++i) state.emplace_back(kMomentum + names_[i], momentum_[i]);
-  return state;
+  return state_;
 }
 
 void Optimizer::load(const NamedTensors& state, const std::filesystem::path& path) {
   std::map<std::string, Tensor> given;
   for (const auto& [name, tensor] : state) given[name] = tensor;
-  for (size_t i = 0; i < names_.size(); ++i) {
-    const auto found = given.find(kMomentum + names_[i]);
-    if (found == given.end() || found->second.sizes() != momentum_[i].sizes()) {
+  for (const auto& [name, tensor] : state_) {
+    const auto found = given.find(name);
+    if (found == given.end() || found->second.sizes() != tensor.sizes()) {
       throw Error(ErrorKind::kInvalidInput,
-                  "optimizer state of another model: '" + names_[i] + "' is missing or of another shape", path);
+                  "optimizer state of another model: '" + name + "' is missing or of another shape", path);
     }
   }
-  if (given.size() != names_.size())
+  if (given.size() != state_.size())
     throw Error(ErrorKind::kInvalidInput, "optimizer state of another model: it has tensors that this one lacks", path);
   torch::NoGradGuard no_grad;
-  for (size_t i = 0; i < names_.size(); ++i) momentum_[i].copy_(given.at(kMomentum + names_[i]));
+  for (auto& [name, tensor] : state_) tensor.copy_(given.at(name));
+}
+
+Tensor clip_gradients(const std::vector<Tensor>& gradients, double max_norm) {
+  torch::NoGradGuard no_grad;
+  const Tensor norm = norm_of_all(gradients);
+  at::_foreach_mul_(gradients, (max_norm / (norm + 1e-6)).clamp_max(1.0));
+  return norm;
 }
 
 }  // namespace imgtrain

@@ -19,7 +19,10 @@
 #include "engine/train/request_agreement.h"
 #include "engine/train/run/bottleneck.h"
 #include "engine/train/run/checkpoint_store.h"
+#include "engine/train/run/ema_rule.h"
+#include "engine/train/run/image_size_schedule.h"
 #include "engine/train/run/input_options.h"
+#include "engine/train/run/input_watch.h"
 #include "engine/train/run/json_text.h"
 #include "engine/train/run/loss_diagnosis.h"
 #include "engine/train/run/order_proof.h"
@@ -29,6 +32,7 @@
 #include "engine/train/run/run_state.h"
 #include "engine/train/run/step_times.h"
 #include "engine/train/training_step.h"
+#include "engine/train/weight_average.h"
 #include "format/checksum.h"
 #include "format/error.h"
 
@@ -89,8 +93,11 @@ class Trainer {
   TrainOutcome stopped();
   TrainOutcome finish();
 
+  // What is evaluated and saved in the end.
+  ResNet& result_model() { return average_ ? average_->model() : step_.model(); }
   void save();
   void note_saved();
+  void add_left_out();  // Of all ranks, to the samples skipped. Every rank calls it equally often.
   void show_progress(double lr);
   void require_finite(const Totals& totals);
   [[noreturn]] void diagnose(uint64_t step);
@@ -110,11 +117,15 @@ class Trainer {
   const data::PipelineOptions input_;
   const data::SampleOrder order_;
   const LrSchedule schedule_;
+  const ImageSizeSchedule sizes_;
+  const EmaRule ema_;
   const uint64_t checkpoint_steps_;
   const std::shared_ptr<data::SlotAllocator> slots_;
   data::BatchPipeline pipeline_;
   BatchFeed feed_;
+  InputWatch watch_;
   TrainingStep step_;
+  std::optional<WeightAverage> average_;  // nullopt: the run keeps none.
   DeviceTotals totals_;
   std::optional<Evaluator> evaluator_;
   RequestAgreement agreement_;
@@ -126,9 +137,10 @@ class Trainer {
   RunState state_;
   std::optional<uint64_t> saved_step_;
   Clock::time_point epoch_start_, last_note_, last_step_;
-  data::StageSeconds input_before_;  // When the step before was done.
-  double copied_before_ = 0;
-  double seconds_before_ = 0;  // Of the running epoch, by runs that this one continues.
+  data::StageSeconds input_before_;     // When the step before was done.
+  double copied_before_ = 0;            // Seconds of copies to the device until then.
+  double copied_in_epochs_before_ = 0;  // And until the running epoch began.
+  double seconds_before_ = 0;           // Of the running epoch, by runs that this one continues.
 };
 
 Trainer::Trainer(const Ground& ground)
@@ -136,20 +148,25 @@ Trainer::Trainer(const Ground& ground)
       listener_(ground.listener),
       config_(ground.config),
       train_split_(require_labeled(ground.dataset, config_.train_split)),
-      input_(training_input(config_, {ground.sync.rank(), ground.sync.world()})),
+      input_(training_input(config_, input_share(ground.sync, ground.device))),
       order_(train_split_, input_.order),
       schedule_(config_, order_.batches_per_epoch()),
+      sizes_(config_, schedule_.steps_per_epoch(), schedule_.total_steps()),
+      ema_(config_, schedule_.steps_per_epoch(), schedule_.total_steps()),
       checkpoint_steps_(std::max<uint64_t>(1, config_.checkpoint_every.whole_batches(order_.batches_per_epoch()))),
       slots_(slot_memory(ground.device)),
       pipeline_(ground.fs, ground.dataset, input_, *slots_),
       feed_(pipeline_, ground.device),
+      watch_(pipeline_, train_split_, listener_),
       step_(make_model(config_, static_cast<int64_t>(ground.dataset.manifest().classes.size()), ground.device), config_,
             ground.device, ground.sync),
+      average_(config_.ema == AverageKind::kNone ? std::nullopt : std::optional<WeightAverage>(step_.model())),
       totals_(ground.device),
       agreement_(listener_, ground.sync, ground.device),
       checkpoints_(ground.fs, ground.folder.checkpoints(), config_.keep_checkpoints,
                    {config_.keep_every, config_.keep_best}),
-      writer_(ground.fs, checkpoints_, step_.model(), step_.optimizer()),
+      writer_(ground.fs, checkpoints_, step_.model(), step_.optimizer(),
+              average_ ? state_dict(*average_->model()) : NamedTensors()),
       events_(ground.fs, ground.folder.path(), config_, listener_),
       times_(config_.step_times),
       bad_step_(torch::full({}, -1, torch::dtype(torch::kLong).device(ground.device))) {
@@ -183,12 +200,18 @@ void Trainer::begin_or_resume() {
   checkpoints_.prepare();
   if (found) {
     resume(*found);
-  } else if (ground_.extended_from) {
-    ground_.folder.extend(ground_.identity);
+  } else {
+    if (ground_.extended_from) ground_.folder.extend(ground_.identity);
+    if (!config_.init.empty()) {
+      load_initial_weights(ground_.fs, config_, step_.model());
+      if (average_) average_->update(EmaRule::Action::kCopy, 0);
+      listener_.say("initial weights: " + config_.init);
+    }
   }
   const std::filesystem::path times = times_path();
   if (config_.step_times && ground_.fs.exists(times))
     times_ = StepTimes(true, imgpack::read_text(ground_.fs, times, kMaxTimesBytes), state_.position.step);
+  listener_.say("input: " + std::to_string(pipeline_.threads()) + " decoding threads, " + pipeline_.reading());
   events_.append(found ? "resume" : "start", {{"step", state_.position.step},
                                               {"epoch", state_.position.epoch + 1},
                                               {"total_steps", schedule_.total_steps()},
@@ -242,7 +265,8 @@ void Trainer::cross_seam(RunState& saved) {
 }
 
 void Trainer::resume(const CheckpointStore::Found& found) {
-  RunState saved = load_checkpoint(ground_.fs, checkpoints_, found, step_.model(), step_.optimizer());
+  RunState saved = load_checkpoint(ground_.fs, checkpoints_, found, step_.model(), step_.optimizer(),
+                                   average_ ? &average_->model() : nullptr);
   if (saved.dataset_id != state_.dataset_id || saved.classes != state_.classes)
     throw Error(ErrorKind::kInvalidInput, "the checkpoint belongs to another data set", found.path);
   cross_seam(saved);
@@ -284,12 +308,15 @@ bool Trainer::train_epoch() {
       {epoch_title(at.epoch), images(batches), images(at.batch), static_cast<double>(config_.log_seconds)});
   epoch_start_ = last_note_ = last_step_ = Clock::now();
   input_before_ = {};
-  feed_.start_epoch(at.epoch, at.batch, {0, state_.epoch_digest});
+  feed_.start_epoch(at.epoch, at.batch, {sizes_.decoded(at.epoch), state_.epoch_digest});
+  watch_.begin();
+  copied_before_ = copied_in_epochs_before_ = feed_.copy_seconds();
   while (at.batch < batches) {
     const std::optional<DeviceBatch> batch = feed_.next();
     if (!batch) throw Error(ErrorKind::kInternal, "the epoch ended before its last batch");
     const StepRates rates = schedule_.at_step(at.step);
-    step_.run(*batch, rates, totals_);
+    step_.run(*batch, {rates, at.step, sizes_.trained(at.step)}, totals_);
+    if (average_) average_->update(ema_.after(at.epoch, at.batch), ema_.decay());
     watch_loss();
     feed_.prefetch();
     note_times(at.step, *batch);
@@ -297,6 +324,8 @@ bool Trainer::train_epoch() {
     ++at.step;
     state_.epoch_digest = batch->order_digest;
     state_.samples_delivered += static_cast<uint64_t>(batch->global_count);
+    watch_.count(static_cast<uint64_t>(batch->count), batch->left_out);
+    watch_.answer(epoch_title(at.epoch), feed_.copy_seconds() - copied_in_epochs_before_);
     listener_.advance(static_cast<uint64_t>(batch->global_count));
     show_progress(rates.lr);
     if (at.batch == batches) break;
@@ -314,6 +343,7 @@ bool Trainer::train_epoch() {
 void Trainer::close_epoch() {
   Position& at = state_.position;
   const double seconds_here = seconds_since(epoch_start_);
+  add_left_out();
   ground_.sync.all_reduce_sum(totals_.sums());
   Totals totals = totals_.read();
   totals.seconds = seconds_before_ + seconds_here;
@@ -328,10 +358,12 @@ void Trainer::close_epoch() {
   const MetricRow& row = state_.history.back();
   step_.clock().finish();
   collect_times();
-  const EpochTiming timing{seconds_here, totals.samples, pipeline_.threads(), pipeline_.stage_seconds()};
-  const std::string bottleneck = bottleneck_sentence(timing);
+  const double copied = feed_.copy_seconds() - copied_in_epochs_before_;
+  const EpochTiming timing = watch_.timing(copied);
+  const StageShares shares = stage_shares(timing);
   listener_.say(epoch_title(at.epoch) + "  train  " + accuracy_text(row) + "  lr " + fixed(row.learning_rate, 6) +
-                "  " + fixed(row.epoch_time, 1) + " s  (" + bottleneck + ")");
+                "  " + fixed(row.epoch_time, 1) + " s");
+  watch_.report(epoch_title(at.epoch), copied);
   events_.append("epoch", {{"stage", row.stage},
                            {"epoch", row.epoch},
                            {"step", at.step},
@@ -342,8 +374,18 @@ void Trainer::close_epoch() {
                            {"epoch_time", row.epoch_time},
                            {"images_per_second", static_cast<double>(totals.samples) / std::max(totals.seconds, 1e-9)},
                            {"order_digest", imgpack::to_hex(state_.epoch_digest)},
-                           {"starved_share", starved_share(timing)},
-                           {"bottleneck", bottleneck},
+                           {"starved_share", shares.wait},
+                           {"input_shares",
+                            {{"read", shares.read},
+                             {"check", shares.check},
+                             {"decode", shares.decode},
+                             {"augment", shares.augment},
+                             {"wait", shares.wait},
+                             {"copy", shares.copy}}},
+                           {"fast_path", timing.stages.fast_path},
+                           {"reference_path", timing.stages.reference_path},
+                           {"left_out", timing.stages.left_out},
+                           {"bottleneck", bottleneck_sentence(timing)},
                            {"stages", times_.take_sums()}});
   const bool last = at.step == schedule_.total_steps();
   ++at.epoch;
@@ -359,7 +401,7 @@ void Trainer::close_epoch() {
 }
 
 bool Trainer::evaluate_epoch() {
-  const std::optional<Totals> totals = evaluator_->run(step_.model(), listener_);
+  const std::optional<Totals> totals = evaluator_->run(result_model(), listener_);
   if (!totals) return false;
   add_row("val", *totals);
   state_.position.evaluation_due = false;
@@ -395,7 +437,7 @@ TrainOutcome Trainer::finish() {
   writer_.wait();
   note_saved();
   const auto metadata = weights_metadata(step_.model()->options(), config_, state_.classes, state_.dataset_id);
-  write_tensors(ground_.fs, ground_.folder.weights(), state_dict(*step_.model()), metadata);
+  write_tensors(ground_.fs, ground_.folder.weights(), state_dict(*result_model()), metadata);
   double seconds = 0;
   for (const MetricRow& row : state_.history) seconds += row.epoch_time;
   const MetricRow& row = state_.history.back();  // The evaluation of the last epoch.
@@ -410,7 +452,7 @@ TrainOutcome Trainer::finish() {
                       {"samples_repeated", state_.samples_repeated},
                       {"samples_skipped", state_.samples_skipped},
                       {"weights", ground_.folder.weights().filename().string()},
-                      {"weights_digest", imgpack::to_hex(weights_digest(step_.model()))}};
+                      {"weights_digest", imgpack::to_hex(weights_digest(result_model()))}};
   events_.append("finish", result);
   events_.finish("FINISHED");
   ground_.folder.finish(result);
@@ -421,6 +463,7 @@ TrainOutcome Trainer::finish() {
 
 void Trainer::save() {
   if (saved_step_ == state_.position.step) return;
+  add_left_out();
   state_.totals = totals_.read();
   require_finite(state_.totals);
   const bool inside_epoch = state_.position.batch > 0;
@@ -432,6 +475,14 @@ void Trainer::save() {
   collect_times();
   if (config_.step_times) imgpack::publish(ground_.fs, times_path(), times_.csv());
   events_.flush();
+}
+
+void Trainer::add_left_out() {
+  if (config_.max_bad_records == 0) return;
+  torch::Tensor count = torch::full({1}, static_cast<double>(watch_.take_left_out()),
+                                    torch::dtype(torch::kDouble).device(ground_.device));
+  ground_.sync.all_reduce_sum(count);
+  state_.samples_skipped += static_cast<uint64_t>(count.item<double>());
 }
 
 void Trainer::note_saved() {

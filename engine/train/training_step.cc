@@ -1,5 +1,10 @@
 #include "engine/train/training_step.h"
 
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -15,30 +20,74 @@ TrainingStep::TrainingStep(ResNet model, const RunConfig& config, torch::Device 
       optimizer_(*model_, config),
       scaler_(device, config.precision == Precision::kFp16, config.loss_scale_init, config.loss_scale_growth_interval),
       statistics_(*model_),
-      normalizer_(device),
+      normalizer_(device, config.precision == Precision::kFp64 ? torch::kDouble : torch::kFloat),
       clock_(device) {
   sync_.attach(optimizer_.parameters());
+  if (config.drop_path > 0) drop_rates_ = drop_path_rates(model_->options().depth, config.drop_path);
 }
 
-void TrainingStep::run(const DeviceBatch& batch, const StepRates& rates, DeviceTotals& totals) {
+void TrainingStep::drop_branches(const data::GroupKey& key, int64_t images) {
+  if (drop_rates_.empty()) return;
+  const std::vector<uint8_t> kept = data::kept_branches(drop_rates_, static_cast<uint32_t>(images), key);
+  const auto blocks = static_cast<int64_t>(drop_rates_.size());
+  Tensor scales = torch::empty({blocks, images}, torch::kFloat);
+  float* scale = scales.data_ptr<float>();
+  for (size_t i = 0; i < kept.size(); ++i) {
+    // What is kept grows, so that its mean over many steps is that of the whole network.
+    const double rate = drop_rates_[i / static_cast<size_t>(images)];
+    scale[i] = kept[i] ? static_cast<float>(1 / (1 - rate)) : 0.0f;
+  }
+  model_->scale_branches(scales.to(device_));
+}
+
+Tensor TrainingStep::forward(const Tensor& images) {
+  const Autocast scope(device_.type(), config_.precision);
+  return model_->forward(images);
+}
+
+void TrainingStep::climb(const Tensor& loss) {
+  const std::vector<Tensor>& weights = optimizer_.parameters();
+  // Not through .grad, which is where gradients gather that ranks exchange.
+  std::vector<Tensor> gradients = torch::autograd::grad({loss}, weights);
+  const torch::NoGradGuard no_grad;
+  constexpr double kEpsilon = 1e-12;
+  const Tensor norm = torch::stack(at::_foreach_norm(gradients)).norm();
+  if (weights_at_.empty()) {
+    for (const Tensor& weight : weights) weights_at_.push_back(torch::empty_like(weight));
+  }
+  at::_foreach_copy_(weights_at_, weights);
+  at::_foreach_mul_(gradients, config_.sam_rho / (norm + kEpsilon));
+  at::_foreach_add_(weights, gradients);
+}
+
+void TrainingStep::descend() {
+  const torch::NoGradGuard no_grad;
+  at::_foreach_copy_(optimizer_.parameters(), weights_at_);
+}
+
+void TrainingStep::run(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals) {
   clock_.begin();
   model_->train();
   sync_.zero_gradients();
   statistics_.begin_step();
+  const bool climbs = config_.sam_rho > 0 && (plan.step + 1) % static_cast<uint64_t>(config_.sam_interval) == 0;
+  const int64_t classes = model_->options().num_classes;
   for (int64_t begin = 0; begin < batch.count; begin += config_.bn_group) {
     const int64_t count = std::min(config_.bn_group, batch.count - begin);
-    const Tensor images = normalizer_(batch.images.narrow(0, begin, count));
-    const Tensor labels = batch.labels.narrow(0, begin, count);
+    const GroupInput group = make_group_input(batch, begin, count, config_, normalizer_, plan.size, plan.step, classes);
+    drop_branches(group_key(batch, begin, config_, plan.step), count);
     sync_.begin_backward(/*last_of_step=*/begin + count == batch.count);
-    Tensor logits;
-    {
-      const Autocast scope(device_.type(), config_.precision);
-      logits = model_->forward(images);
-    }
-    const Tensor loss_sum = cross_entropy_sum(logits, labels, config_.label_smoothing);
-    scaler_.scaled(loss_sum / static_cast<double>(batch.global_count)).backward();
+    Tensor logits = forward(group.images);
+    Tensor loss_sum = training_loss_sum(logits, group.targets, config_);
+    totals.add(logits, group.labels, loss_sum);
     statistics_.add_group(count);
-    totals.add(logits, labels, loss_sum);
+    if (climbs) {
+      climb(scaler_.scaled(loss_sum / static_cast<double>(count)));
+      loss_sum = training_loss_sum(forward(group.images), group.targets, config_);
+      statistics_.discard_group();
+    }
+    scaler_.scaled(loss_sum / static_cast<double>(batch.global_count)).backward();
+    if (climbs) descend();
   }
   clock_.mark(StageClock::kForwardBackward);
   sync_.finish();
@@ -46,7 +95,8 @@ void TrainingStep::run(const DeviceBatch& batch, const StepRates& rates, DeviceT
   clock_.mark(StageClock::kExchange);
   statistics_.commit();
   scaler_.unscale(optimizer_.gradients());
-  optimizer_.step(rates, scaler_.found_inf());
+  if (config_.clip_norm > 0) clip_gradients(optimizer_.gradients(), config_.clip_norm);
+  optimizer_.step(plan.rates, scaler_.found_inf());
   scaler_.update();
   clock_.mark(StageClock::kOptimizer);
 }

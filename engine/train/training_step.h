@@ -1,19 +1,27 @@
 // TrainingStep: one optimizer step on one batch.
 //
-//   batch -> groups of bn_group samples -> { forward -> loss -> backward } each -> gradients summed over ranks
-//         -> batch-norm statistics committed -> unscale -> update
+//   batch -> groups of bn_group samples -> { input -> forward -> loss -> backward } each -> gradients summed over ranks
+//         -> batch-norm statistics committed -> unscale -> clip -> update
 //
 // Losses are summed over samples and divided by the *global* batch, so that the gradient is that of the mean loss
 // however the batch was cut and whoever computed which part.
+//
+// Sharpness-aware minimisation (P. Foret et al., arXiv 2010.01412), every sam_interval steps as in Composer: each group
+// first climbs, w + rho g / |g|, with the gradient g of its own loss, then gives its gradient there, for w. So a group
+// stands for a device, whatever the devices; loss, hits and batch-norm statistics are those at w.
 #pragma once
 
 #include <torch/torch.h>
+
+#include <cstdint>
+#include <vector>
 
 #include "engine/model/batch_norm.h"
 #include "engine/model/resnet.h"
 #include "engine/train/amp.h"
 #include "engine/train/batch_feed.h"
 #include "engine/train/data_parallel.h"
+#include "engine/train/group_input.h"
 #include "engine/train/loss.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/run/run_config.h"
@@ -22,13 +30,20 @@
 
 namespace imgtrain {
 
+// Where in training a step is, and what follows from that.
+struct StepPlan {
+  StepRates rates;
+  uint64_t step = 0;  // Optimizer steps before this one.
+  uint32_t size = 0;  // Pixels a side for the network; 0: as decoded.
+};
+
 // One thread. REQUIRES: the model is on `device` in channels_last and outlives this, as does `sync`.
 class TrainingStep {
  public:
   TrainingStep(ResNet model, const RunConfig& config, torch::Device device, GradientSync& sync);
 
   // Adds loss and hits of this rank's samples to `totals`. Queues work on the device without waiting for it.
-  void run(const DeviceBatch& batch, const StepRates& rates, DeviceTotals& totals);
+  void run(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals);
 
   torch::Device device() const { return device_; }
   ResNet& model() { return model_; }
@@ -37,6 +52,13 @@ class TrainingStep {
   StageClock& clock() { return clock_; }
 
  private:
+  // Draws which branches of the network this group drops.
+  void drop_branches(const data::GroupKey& key, int64_t images);
+  torch::Tensor forward(const torch::Tensor& images);
+  // Puts w + rho g / |g| in place of the weights w; descend() puts w back.
+  void climb(const torch::Tensor& loss);
+  void descend();
+
   ResNet model_;
   RunConfig config_;
   torch::Device device_;
@@ -45,6 +67,8 @@ class TrainingStep {
   GradientScaler scaler_;
   BatchNormStatistics statistics_;
   PixelNormalizer normalizer_;
+  std::vector<double> drop_rates_;         // Of every block; empty: none is dropped.
+  std::vector<torch::Tensor> weights_at_;  // sam: the weights before climbing.
   StageClock clock_;
 };
 

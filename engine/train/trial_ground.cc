@@ -33,7 +33,9 @@ TrialGround::TrialGround(imgpack::FileSystem& fs, const RunConfig& config, RunLi
 }
 
 ResNet TrialGround::make_model() const {
-  return imgtrain::make_model(config_, static_cast<int64_t>(dataset_.manifest().classes.size()), device_);
+  ResNet model = imgtrain::make_model(config_, static_cast<int64_t>(dataset_.manifest().classes.size()), device_);
+  if (!config_.init.empty()) load_initial_weights(fs_, config_, model);
+  return model;
 }
 
 TrialBatches::TrialBatches(const TrialGround& ground)

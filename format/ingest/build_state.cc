@@ -22,7 +22,9 @@ std::string skipped_json(const std::vector<SkippedSource>& skipped) {
   return text + "]";
 }
 
-std::string shard_json(const FinishedShard& shard) {
+}  // namespace
+
+std::string finished_shard_json(const FinishedShard& shard) {
   const ShardSummary& s = shard.summary;
   return "{\"split\": " + json_quote(shard.split) + ", \"number\": " + std::to_string(shard.number) +
          ", \"file\": " + json_quote(s.file) + ", \"records\": " + std::to_string(s.records) +
@@ -31,7 +33,7 @@ std::string shard_json(const FinishedShard& shard) {
          "\", \"skipped\": " + skipped_json(shard.skipped) + "}";
 }
 
-FinishedShard parse_shard(StrictObject object) {
+FinishedShard parse_finished_shard(StrictObject object) {
   FinishedShard shard;
   shard.split = object.string("split");
   shard.number = static_cast<uint32_t>(object.integer("number", kMaxShards));
@@ -52,8 +54,6 @@ FinishedShard parse_shard(StrictObject object) {
   object.finish();
   return shard;
 }
-
-}  // namespace
 
 const FinishedShard* BuildState::find(std::string_view split, uint32_t number) const {
   const auto at = std::find_if(finished.begin(), finished.end(), [&](const FinishedShard& shard) {
@@ -113,7 +113,7 @@ std::string to_json(const BuildState& state) {
   text += "\n  },\n  \"finished\": [";
   separator = "\n    ";
   for (const FinishedShard& shard : state.finished) {
-    text += separator + shard_json(shard);
+    text += separator + finished_shard_json(shard);
     separator = ",\n    ";
   }
   return seal_json(text + "\n  ],\n");
@@ -134,7 +134,7 @@ BuildState parse_build_state(std::string_view text, const std::filesystem::path&
   state.facts = root.strings("facts");
   const auto& finished = root.array("finished");
   for (size_t i = 0; i < finished.size(); ++i)
-    state.finished.push_back(parse_shard(root.element("finished", finished, i)));
+    state.finished.push_back(parse_finished_shard(root.element("finished", finished, i)));
   root.string("checksum");
   root.finish();
   return state;

@@ -12,6 +12,7 @@
 #include "format/file.h"
 #include "format/ingest/pack_plan.h"
 #include "format/manifest.h"
+#include "format/strict_json.h"
 
 namespace imgpack::ingest {
 
@@ -42,6 +43,10 @@ std::map<std::string, std::string> manifest_facts(const Manifest& manifest);
 // `seed: 7 there, 0 now`, one line per difference; keys that only one of them has are compared too.
 std::vector<std::string> differences(const std::map<std::string, std::string>& there,
                                      const std::map<std::string, std::string>& now);
+
+// One finished shard as a JSON object, for files that list them.
+std::string finished_shard_json(const FinishedShard& shard);
+FinishedShard parse_finished_shard(StrictObject object);
 
 std::string to_json(const BuildState& state);
 // Throws Error(kCorruption) naming the place, Error(kUnsupportedVersion).

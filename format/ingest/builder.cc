@@ -1,16 +1,12 @@
 #include "format/ingest/builder.h"
 
-#include <tbb/parallel_for.h>
-
 #include <algorithm>
 #include <memory>
 
-#include "format/checksum.h"
-#include "format/dataset.h"
 #include "format/error.h"
 #include "format/ingest/build_state.h"
-#include "format/ingest/folder_lock.h"
-#include "format/ingest/output_folder.h"
+#include "format/ingest/finish_dataset.h"
+#include "format/ingest/part_manifest.h"
 #include "format/ingest/shard_packer.h"
 #include "format/shard_reader.h"
 
@@ -19,21 +15,10 @@ namespace {
 
 using std::filesystem::path;
 
-constexpr uint64_t kMaxStateBytes = 1ull << 30;
-
 std::string joined_lines(const std::vector<std::string>& lines) {
   std::string text;
   for (const std::string& line : lines) text += "\n  " + line;
   return text;
-}
-
-// Shards hold the source's bytes, headers and an index, where images are kept as they are.
-bool keeps_bytes(const PackOptions& options) {
-  const NormaliseOptions& image = options.normalise;
-  return image.resize_short == 0 && image.resize_max == 0 && !image.reencode && options.reencode_probability <= 0;
-}
-uint64_t expected_bytes(uint64_t source_bytes) {
-  return source_bytes + source_bytes / 32;
 }
 
 class Build {
@@ -49,120 +34,83 @@ class Build {
         stop_(stop),
         plan_(make_plan(source, options.pack)) {}
 
-  BuildResult run() {
-    if (auto finished = prepare_output()) return *std::move(finished);
+  BuildResult run(const OutputHold* held) {
+    std::unique_ptr<OutputHold> own;
+    if (held == nullptr) {
+      own = std::make_unique<OutputHold>(
+          fs_, out_, HoldOptions{options_.fresh, options_.lock}, [this] { check_space(); },
+          [this](const std::string& note) { observer_.on_note(note); });
+      held = own.get();
+    }
+    if (held->found() == OutputState::kFinished) return leave_alone();
+    if (held->found() == OutputState::kFinishedPart) return leave_part_alone();
+    if (const auto there = held->state()) take_over(*there);
     check_space();
     publish_state();
-    observer_.on_start(plan_.images(), images_done());
-    const bool resumed = !state_.finished.empty();
+    observer_.on_start(images_to_pack(), images_done());
+    const BuildOutcome outcome = state_.finished.empty() ? BuildOutcome::kBuilt : BuildOutcome::kResumed;
     for (size_t s = 0; s < plan_.splits.size(); ++s) pack_split(s);
-    Manifest manifest = make_manifest();
-    publish_manifest(fs_, out_, manifest);
-    fs_.remove(out_ / kBuildStateFile);
-    fs_.sync_directory(out_);
-    return {resumed ? BuildOutcome::kResumed : BuildOutcome::kBuilt, std::move(manifest)};
+    return {outcome, options_.part ? publish_part() : finish_dataset(fs_, out_, frame(), state_)};
   }
 
  private:
-  // Decides what the output folder is to this build, locks it and takes over finished shards.
-  // Returns the result where there is nothing left to do.
-  std::optional<BuildResult> prepare_output() {
-    if (refuse_foreign() == OutputState::kNew) check_space();
-    fs_.make_directories(out_);
-    if (options_.lock) lock_ = std::make_unique<FolderLock>(out_);
-    // Looked at again: another build may have ended since.
-    const OutputState found = refuse_foreign();
-    if (options_.fresh && found != OutputState::kNew) {
-      check_is_ours(found);
-      remove_build(fs_, out_);
-      observer_.on_note("removed the earlier build in " + out_.string());
-    } else if (found == OutputState::kFinished) {
-      return leave_alone();
-    } else if (found == OutputState::kUnfinished) {
-      take_over();
-    }
-    remove_leftovers(fs_, out_);
-    return std::nullopt;
-  }
-
-  OutputState refuse_foreign() const {
-    std::string found;
-    const OutputState state = look_at_output(fs_, out_, &found);
-    if (state == OutputState::kForeign) {
-      throw Error(
-          ErrorKind::kInvalidInput,
-          "output folder is something else: expected a new or empty folder, or an earlier build, found " + found, out_,
-          {}, "name another folder");
-    }
-    return state;
-  }
-
-  // --fresh removes what can be read as ours, nothing that merely has its names.
-  void check_is_ours(OutputState found) const {
-    if (found == OutputState::kFinished) {
-      try {
-        read_manifest(fs_, out_);
-        return;
-      } catch (const Error& error) {
-        observer_.on_note(std::string("the earlier build is damaged: ") + error.what());
-      }
-    }
-    for (const DirectoryEntry& entry : fs_.list(out_)) {
-      if (entry.name.ends_with(".ipk") || entry.name.ends_with(std::string(".ipk") + kTemporarySuffix)) return;
-    }
-    if (fs_.exists(out_ / kBuildStateFile)) read_state();
-  }
-
   BuildResult leave_alone() const {
     Manifest manifest = read_manifest(fs_, out_);
     if (manifest.plan_id != plan_.plan_id) refuse_other(manifest_facts(manifest), "a finished dataset");
     for (const SplitInfo& split : manifest.splits) {
-      for (const ShardSummary& shard : split.shards) {
-        if (fs_.exists(out_ / shard.file)) continue;
-        throw Error(ErrorKind::kCorruption, "shard of the finished dataset is missing", out_ / shard.file, {},
-                    "bring it back, or build anew with --fresh");
-      }
+      for (const ShardSummary& shard : split.shards) require_shard(shard.file);
     }
     return {BuildOutcome::kAlreadyFinished, std::move(manifest)};
   }
 
-  BuildState read_state() const {
-    const path file = out_ / kBuildStateFile;
-    return parse_build_state(read_text(fs_, file, kMaxStateBytes), file);
+  BuildResult leave_part_alone() const {
+    const PartManifest there = read_part_manifest(fs_, out_);
+    if (there.frame.manifest.plan_id != plan_.plan_id || std::optional(there.part) != options_.part)
+      refuse_other(there.finished.facts, "a finished part");
+    for (const FinishedShard& shard : there.finished.finished) require_shard(shard.summary.file);
+    return {BuildOutcome::kAlreadyFinished, manifest_so_far(there.frame, there.finished)};
   }
 
-  void take_over() {
-    if (!fs_.exists(out_ / kBuildStateFile)) return;
-    const BuildState there = read_state();
-    if (there.plan_id != plan_.plan_id) refuse_other(there.facts, "an unfinished build");
+  void require_shard(const std::string& file) const {
+    if (fs_.exists(out_ / file)) return;
+    throw Error(ErrorKind::kCorruption, "shard of the finished dataset is missing", out_ / file, {},
+                "bring it back, or build anew with --fresh");
+  }
+
+  void take_over(const BuildState& there) {
+    const auto facts = build_facts(plan_, options_);
+    const auto part_of = [](const std::map<std::string, std::string>& of) {
+      const auto at = of.find("part");
+      return at == of.end() ? std::string() : at->second;
+    };
+    if (there.plan_id != plan_.plan_id || part_of(there.facts) != part_of(facts))
+      refuse_other(there.facts, "an unfinished build");
     for (const FinishedShard& shard : there.finished) {
-      if (is_intact(shard)) state_.finished.push_back(shard);
+      if (is_intact(fs_, out_, shard, plan_.plan_id, observer_)) state_.finished.push_back(shard);
     }
     observer_.on_note("going on with the unfinished build in " + out_.string() + ": " +
                       std::to_string(state_.finished.size()) + " shards are finished");
   }
 
   [[noreturn]] void refuse_other(const std::map<std::string, std::string>& there, const std::string& what) const {
-    auto lines = differences(there, plan_facts(plan_, options_.pack));
+    auto lines = differences(there, build_facts(plan_, options_));
     if (lines.empty()) lines.push_back("names, sizes or labels of the source's images");
     throw Error(ErrorKind::kInvalidInput,
                 what + " of another source or with other options is here:" + joined_lines(lines), out_, {},
                 "name another folder, repeat the options, or build anew with --fresh");
   }
 
-  // Finished, still there, and readable as far as its index: bytes that changed since are verify's to find.
-  bool is_intact(const FinishedShard& shard) const {
-    try {
-      const ShardReader reader(fs_, out_ / shard.summary.file);
-      if (reader.header().plan_id == plan_.plan_id && reader.header().number == shard.number &&
-          reader.header().split == shard.split && reader.file().size() == shard.summary.bytes) {
-        return true;
-      }
-      observer_.on_note(shard.summary.file + " is of another build: it is packed again");
-    } catch (const Error& error) {
-      observer_.on_note(std::string(error.what()) + ": the shard is packed again");
+  bool is_mine(const PlannedSplit& split, uint32_t number) const {
+    return !options_.part || options_.part->owns(number, split.shards());
+  }
+
+  uint64_t images_to_pack() const {
+    uint64_t images = 0;
+    for (const PlannedSplit& split : plan_.splits) {
+      for (uint32_t number = 0; number < split.shards(); ++number)
+        images += is_mine(split, number) ? split.first[number + 1] - split.first[number] : 0;
     }
-    return false;
+    return images;
   }
 
   uint64_t images_done() const {
@@ -171,26 +119,28 @@ class Build {
     return images;
   }
 
-  // Before anything is written: does what is left to do fit?
+  // Before anything is written: does what is left to do fit? What is spilled lies there already, and goes as shards
+  // come.
   void check_space() const {
-    if (!keeps_bytes(options_.pack)) return;
-    uint64_t needed = expected_bytes(plan_.source_bytes());
-    for (const FinishedShard& shard : state_.finished) needed -= std::min(needed, shard.summary.bytes);
-    // The folder may not be there yet; its disk is.
-    path place = std::filesystem::absolute(out_);
-    while (!fs_.exists(place) && place != place.root_path()) place = place.parent_path();
-    const uint64_t free = fs_.free_bytes(place);
-    if (free >= needed) return;
-    throw Error(ErrorKind::kIo,
-                "not enough space on this disk: expected about " + std::to_string(needed >> 20) + " MiB, found " +
-                    std::to_string(free >> 20) + " MiB free",
-                out_, {}, "free some space, or name a folder on another disk");
+    uint64_t source_bytes = 0;
+    for (size_t s = 0; s < plan_.splits.size(); ++s) {
+      const PlannedSplit& split = plan_.splits[s];
+      for (uint32_t number = 0; number < split.shards(); ++number) {
+        if (!is_mine(split, number)) continue;
+        for (uint32_t at = split.first[number]; at < split.first[number + 1]; ++at)
+          source_bytes += source_.scan.splits[s].images[split.order[at].image].bytes;
+      }
+    }
+    auto needed = expected_shard_bytes(options_.pack, source_bytes);
+    if (!needed) return;
+    for (const FinishedShard& shard : state_.finished) *needed -= std::min(*needed, shard.summary.bytes);
+    require_free_bytes(fs_, out_, *needed - std::min(*needed, reader_.spilled_bytes()));
   }
 
   void publish_state() {
     state_.plan_id = plan_.plan_id;
     state_.created_by = options_.created_by;
-    state_.facts = plan_facts(plan_, options_.pack);
+    state_.facts = build_facts(plan_, options_);
     publish(fs_, out_ / kBuildStateFile, to_json(state_));
   }
 
@@ -198,7 +148,7 @@ class Build {
     const PlannedSplit& plan = plan_.splits[s];
     std::vector<uint32_t> todo;
     for (uint32_t number = 0; number < plan.shards(); ++number) {
-      if (state_.find(plan.name, number) == nullptr) todo.push_back(number);
+      if (is_mine(plan, number) && state_.find(plan.name, number) == nullptr) todo.push_back(number);
     }
     const PackJob job{fs_,  reader_,       source_.scan.splits[s], source_.splits[s],
                       plan, options_.pack, plan_.plan_id,          out_};
@@ -224,29 +174,11 @@ class Build {
                       " finished shards are kept, run the same command to go on",
                   out_);
     }
-    uint64_t records = 0;
-    for (const FinishedShard& shard : state_.finished) records += shard.split == plan.name ? shard.summary.records : 0;
-    if (records == 0) {
-      throw Error(ErrorKind::kInvalidInput, "no image of " + plan.name + " could be packed: see the reasons above",
-                  source_.scan.root);
-    }
   }
 
-  // Read back from what lies on the disk, whichever run wrote it.
-  IndexFileSummary publish_index() const {
-    std::vector<SplitColumns> splits;
-    for (const PlannedSplit& plan : plan_.splits) {
-      SplitColumns columns{plan.name, std::vector<IndexColumns>(plan.shards())};
-      tbb::parallel_for(uint32_t{0}, plan.shards(), [&](uint32_t number) {
-        columns.shards[number] = ShardReader(fs_, out_ / shard_file_name(plan.name, number)).columns();
-      });
-      splits.push_back(std::move(columns));
-    }
-    return publish_dataset_index(fs_, out_, splits);
-  }
-
-  Manifest make_manifest() const {
-    Manifest manifest;
+  DatasetFrame frame() const {
+    DatasetFrame frame;
+    Manifest& manifest = frame.manifest;
     manifest.seed = options_.pack.seed;
     manifest.plan_id = plan_.plan_id;
     manifest.created_by = options_.created_by;
@@ -257,21 +189,21 @@ class Build {
       SplitInfo split;
       split.name = plan_.splits[s].name;
       split.labeled = source_.splits[s].labeled;
-      for (uint32_t number = 0; number < plan_.splits[s].shards(); ++number) {
-        const FinishedShard& shard = *state_.find(split.name, number);
-        split.records += shard.summary.records;
-        split.shards.push_back(shard.summary);
-        manifest.skipped.insert(manifest.skipped.end(), shard.skipped.begin(), shard.skipped.end());
-      }
       manifest.splits.push_back(std::move(split));
+      frame.shards.push_back(plan_.splits[s].shards());
     }
-    const IndexFileSummary index = publish_index();
-    manifest.index_file = index.file;
-    manifest.index_bytes = index.bytes;
-    manifest.index_plan_bytes = index.plan_bytes;
-    manifest.index_digest = index.digest;
-    manifest.dataset_id = compute_dataset_id(manifest);
-    return manifest;
+    return frame;
+  }
+
+  Manifest publish_part() {
+    std::sort(state_.finished.begin(), state_.finished.end(), [](const FinishedShard& a, const FinishedShard& b) {
+      return a.split != b.split ? a.split < b.split : a.number < b.number;
+    });
+    const PartManifest part{*options_.part, frame(), state_};
+    publish(fs_, out_ / kPartFile, to_json(part));
+    fs_.remove(out_ / kBuildStateFile);
+    fs_.sync_directory(out_);
+    return manifest_so_far(part.frame, state_);
   }
 
   std::map<std::string, std::string> provenance() const {
@@ -299,16 +231,61 @@ class Build {
   BuildObserver& observer_;
   const std::atomic<bool>& stop_;
   const PackPlan plan_;
-  std::unique_ptr<FolderLock> lock_;
   BuildState state_;
   uint64_t skipped_ = 0;
 };
 
 }  // namespace
 
+bool is_intact(FileSystem& fs, const path& out, const FinishedShard& shard, uint64_t plan_id, BuildObserver& observer) {
+  try {
+    const ShardReader reader(fs, out / shard.summary.file);
+    if (reader.header().plan_id == plan_id && reader.header().number == shard.number &&
+        reader.header().split == shard.split && reader.file().size() == shard.summary.bytes) {
+      return true;
+    }
+    observer.on_note(shard.summary.file + " is of another build: it is packed again");
+  } catch (const Error& error) {
+    observer.on_note(std::string(error.what()) + ": the shard is packed again");
+  }
+  return false;
+}
+
+std::map<std::string, std::string> build_facts(const PackPlan& plan, const BuildOptions& options) {
+  auto facts = plan_facts(plan, options.pack);
+  if (options.part) facts["part"] = options.part->text();
+  return facts;
+}
+
+void require_free_bytes(FileSystem& fs, const path& out, uint64_t needed) {
+  // The folder may not be there yet; its disk is.
+  path place = std::filesystem::absolute(out);
+  while (!fs.exists(place) && place != place.root_path()) place = place.parent_path();
+  const uint64_t free = fs.free_bytes(place);
+  if (free >= needed) return;
+  throw Error(ErrorKind::kIo,
+              "not enough space on this disk: expected about " + std::to_string(needed >> 20) + " MiB, found " +
+                  std::to_string(free >> 20) + " MiB free",
+              out, {}, "free some space, or name a folder on another disk");
+}
+
+std::optional<uint64_t> expected_shard_bytes(const PackOptions& options, uint64_t source_bytes) {
+  const NormaliseOptions& image = options.normalise;
+  const bool kept =
+      image.resize_short == 0 && image.resize_max == 0 && !image.reencode && options.reencode_probability <= 0;
+  if (!kept) return std::nullopt;
+  return source_bytes + source_bytes / 32;
+}
+
 BuildResult build(FileSystem& fs, const LabeledSource& source, ImageReader& reader, const path& out,
                   const BuildOptions& options, BuildObserver& observer, const std::atomic<bool>& stop) {
-  return Build(fs, source, reader, out, options, observer, stop).run();
+  return Build(fs, source, reader, out, options, observer, stop).run(nullptr);
+}
+
+BuildResult build(FileSystem& fs, const LabeledSource& source, ImageReader& reader, const path& out,
+                  const OutputHold& hold, const BuildOptions& options, BuildObserver& observer,
+                  const std::atomic<bool>& stop) {
+  return Build(fs, source, reader, out, options, observer, stop).run(&hold);
 }
 
 }  // namespace imgpack::ingest

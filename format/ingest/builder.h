@@ -7,11 +7,14 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "format/file.h"
 #include "format/ingest/labeling.h"
+#include "format/ingest/output_hold.h"
 #include "format/ingest/pack_plan.h"
+#include "format/ingest/part_selection.h"
 #include "format/ingest/source.h"
 #include "format/manifest.h"
 
@@ -23,6 +26,7 @@ struct BuildOptions {
   uint64_t max_skipped = 1000;  // More images than this that cannot be packed end the build.
   std::string created_by;       // `imgpack 0.1.0`
   bool lock = true;             // Keep other builders out of the folder; off where it is not the operating system's.
+  std::optional<PartSelection> part;  // Pack only this share of the shards, for merge.
 };
 
 // What a person or a log wants to hear. Called from any thread, one call at a time per function.
@@ -31,6 +35,11 @@ class BuildObserver {
   virtual ~BuildObserver() = default;
   virtual void on_note(const std::string& note) = 0;  // A sentence.
   virtual void on_skip(const SkippedSource& skipped) = 0;
+  // An archive is read through: `bytes` of it in all, and so many more of them, with one more image or none, are past.
+  virtual void on_reading(uint64_t /*bytes*/) {}
+  virtual void on_read(uint64_t /*bytes*/, uint64_t /*images*/) {}
+  // An archive has been read: what was in it, before it is packed. A folder's caller knows that beforehand.
+  virtual void on_source(const LabeledSource& /*source*/) {}
   // Packing begins: of `images`, `done` are in finished shards already.
   virtual void on_start(uint64_t images, uint64_t done) = 0;
   virtual void on_packed(uint64_t images, uint64_t source_bytes) = 0;
@@ -44,7 +53,7 @@ enum class BuildOutcome {
 
 struct BuildResult {
   BuildOutcome outcome = BuildOutcome::kBuilt;
-  Manifest manifest;
+  Manifest manifest;  // Of a part: of its shards only, without index and id.
 };
 
 // Memory: about 400 bytes per image for names and plans, 64 MiB of images in flight and 256 MiB for decoding plus 64
@@ -54,5 +63,25 @@ struct BuildResult {
 // stay and the next call goes on with them.
 BuildResult build(FileSystem& fs, const LabeledSource& source, ImageReader& reader, const std::filesystem::path& out,
                   const BuildOptions& options, BuildObserver& observer, const std::atomic<bool>& stop);
+
+// The same in a folder that is held already.
+BuildResult build(FileSystem& fs, const LabeledSource& source, ImageReader& reader, const std::filesystem::path& out,
+                  const OutputHold& hold, const BuildOptions& options, BuildObserver& observer,
+                  const std::atomic<bool>& stop);
+
+// Finished, still there, of this plan and readable as far as its index: bytes that changed since are verify's to find.
+// Says in a note why not.
+bool is_intact(FileSystem& fs, const std::filesystem::path& out, const FinishedShard& shard, uint64_t plan_id,
+               BuildObserver& observer);
+
+// plan_facts(), and which part this is where it is one: what two builds in one folder are compared by.
+std::map<std::string, std::string> build_facts(const PackPlan& plan, const BuildOptions& options);
+
+// Throws Error(kIo) where the disk of `out`, which need not be there yet, has less than `needed` bytes free.
+void require_free_bytes(FileSystem& fs, const std::filesystem::path& out, uint64_t needed);
+
+// Of shards that hold `source_bytes` as they are: the same, headers and an index. nullopt: images are made anew, and
+// nobody knows.
+std::optional<uint64_t> expected_shard_bytes(const PackOptions& options, uint64_t source_bytes);
 
 }  // namespace imgpack::ingest

@@ -58,7 +58,7 @@ uint64_t pixels_of_other(std::span<const std::byte> bytes) {
 }  // namespace
 
 uint64_t decode_cost_bytes(std::span<const std::byte> source, const NormaliseOptions& options) {
-  if (const auto info = jpeg::probe_jpeg(source)) {
+  if (const auto info = jpeg::probe_jpeg(source, nullptr, jpeg::ProbeDepth::kFirstScan)) {
     return is_decoded(*info, options) ? pixels_of_jpeg(*info) * kBytesPerPixel : 0;
   }
   const uint64_t pixels = pixels_of_other(source);

@@ -15,10 +15,9 @@ namespace {
 namespace fs_path = std::filesystem;
 using fs_path::path;
 
-constexpr int kSearchDepth = 2;                  // Folders below the one given in which a layout is looked for.
-constexpr int kMaxFolderDepth = 16;              // Below a class folder: a loop of links ends here.
-constexpr size_t kExamples = 5;                  // Of ignored files that are named.
-constexpr uint64_t kMaxImageBytes = 1ull << 30;  // Of one source file.
+constexpr int kSearchDepth = 2;      // Folders below the one given in which a layout is looked for.
+constexpr int kMaxFolderDepth = 16;  // Below a class folder: a loop of links ends here.
+constexpr size_t kExamples = 5;      // Of ignored files that are named.
 
 struct Layout {
   SourceKind kind = SourceKind::kClassFolders;
@@ -198,6 +197,8 @@ std::string describe(const Layout& layout) {
       return "split folders (train, val, test)";
     case SourceKind::kClassFolders:
       return "class folders (one split: train)";
+    case SourceKind::kList:
+      break;
   }
   return "";
 }
@@ -276,6 +277,22 @@ SourceScan scan_folder(FileSystem& fs, const path& given) {
                 "no image found: expected ILSVRC/Data/CLS-LOC, train/ and val/, or class folders with images", folder);
   }
   return scan;
+}
+
+fs_path::path class_folder_root(FileSystem& fs, const path& folder) {
+  std::vector<Layout> found;
+  find_layouts(fs, folder, kSearchDepth, found);
+  if (!found.empty()) return folder;
+  path root = folder;
+  for (int depth = 0; depth < kMaxFolderDepth; ++depth) {
+    const auto entries = fs.list(root);
+    if (entries.size() != 1 || !entries.front().is_directory) break;
+    const path inner = root / entries.front().name;
+    // A single class folder is a class, not a wrapping.
+    if (!has_folder_inside(fs, inner)) break;
+    root = inner;
+  }
+  return root;
 }
 
 std::unique_ptr<ImageReader> make_folder_reader(FileSystem& fs, const path& root) {

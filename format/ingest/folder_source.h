@@ -19,6 +19,10 @@ namespace imgpack::ingest {
 // Memory: about 120 bytes per image.
 SourceScan scan_folder(FileSystem& fs, const std::filesystem::path& folder);
 
+// Of an archive's names: where there is no layout with split folders, the innermost folder that holds everything, so
+// that `tar cf photos.tar photos` means what `photos` means. Else `folder` itself.
+std::filesystem::path class_folder_root(FileSystem& fs, const std::filesystem::path& folder);
+
 // REQUIRES: `fs` outlives the result.
 std::unique_ptr<ImageReader> make_folder_reader(FileSystem& fs, const std::filesystem::path& root);
 

@@ -61,17 +61,19 @@ Quarantine damaged(std::string detail) {
   return {QuarantineReason::kDamaged, std::move(detail)};
 }
 
-// Adds the entropy index. `proved`: the stream is known to be whole; otherwise the index walk proves it, or where that
-// does not cover the stream, a decode. Empty: the stream is whole, or was not to be checked.
-std::string index_and_prove(NormalisedImage& image, bool proved, const NormaliseOptions& options) {
+// Adds the entropy index of `jpeg`, which is or becomes image.jpeg. `proved`: the stream is known to be whole;
+// otherwise the index walk proves it, or where that does not cover the stream, a decode. Empty: the stream is whole, or
+// was not to be checked.
+std::string index_and_prove(std::span<const std::byte> jpeg, NormalisedImage& image, bool proved,
+                            const NormaliseOptions& options) {
   const bool wanted = options.entropy_index_mcus != kNoEntropyIndex;
   const bool prove = !proved && options.check == StreamCheck::kWhole;
   if (!wanted && !prove) return {};
   jpeg::EntropyIndexBuilder builder;
-  auto index = builder.build(image.jpeg, wanted ? options.entropy_index_mcus : kEntropyIndexPerRow);
+  auto index = builder.build(jpeg, wanted ? options.entropy_index_mcus : kEntropyIndexPerRow);
   if (!index) {
     image.flags |= kRecordReferenceOnly;
-    return prove ? check_decodes(image.jpeg) : std::string();
+    return prove ? check_decodes(jpeg) : std::string();
   }
   if (wanted) image.entropy_index = std::move(*index);
   return {};
@@ -99,7 +101,7 @@ NormalisedImage encode(PixelImage image, int orientation, const NormaliseOptions
   out.width = image.width;
   out.height = image.height;
   out.flags = flags | kRecordReencoded;
-  index_and_prove(out, true, options);
+  index_and_prove(out.jpeg, out, true, options);
   return out;
 }
 
@@ -112,14 +114,15 @@ Outcome from_other_format(std::span<const std::byte> source, ImageKind kind, con
 }
 
 // The stream with its own coefficients: as it is, transcoded, or without metadata.
-Outcome keep_coefficients(std::vector<std::byte> source, const jpeg::JpegInfo& info, const NormaliseOptions& options) {
+Outcome keep_coefficients(std::vector<std::byte>&& source, const jpeg::JpegInfo& info,
+                          const NormaliseOptions& options) {
   NormalisedImage out;
   out.width = info.width;
   out.height = info.height;
   if (info.components == 1) out.flags |= kRecordGray;
   if (info.exif_orientation > 1) out.flags |= kRecordExifOriented;
   std::string why;
-  bool proved = false, baseline = info.baseline;
+  bool proved = false, baseline = info.baseline, as_it_is = false;
   if ((options.to_baseline && !info.baseline) || (options.optimise_huffman && info.baseline)) {
     // The transcode reads the whole stream strictly, which is the proof that it is whole.
     if (!transcode_to_baseline(source, !options.strip_metadata, out.jpeg, &why)) return damaged("JPEG: " + why);
@@ -127,19 +130,24 @@ Outcome keep_coefficients(std::vector<std::byte> source, const jpeg::JpegInfo& i
     out.flags |= kRecordTranscoded;
   } else if (options.strip_metadata && info.has_metadata) {
     out.jpeg = strip_metadata(source);
-    out.flags |= kRecordTranscoded;
+    // Only what is left out makes a difference: a profile alone stays, and the stream is the source's.
+    if (out.jpeg.size() != source.size()) out.flags |= kRecordTranscoded;
   } else {
-    out.jpeg = std::move(source);
+    as_it_is = true;
   }
   if (!baseline) out.flags |= kRecordProgressive;
-  why = index_and_prove(out, proved, options);
+  why = index_and_prove(as_it_is ? source : out.jpeg, out, proved, options);
   if (!why.empty()) return damaged("JPEG: " + why);
+  if (as_it_is) out.jpeg = std::move(source);
   return out;
 }
 
-Outcome from_jpeg(std::vector<std::byte> source, const NormaliseOptions& options) {
+Outcome from_jpeg(std::vector<std::byte>&& source, const NormaliseOptions& options) {
   std::string why;
-  const std::optional<jpeg::JpegInfo> info = jpeg::probe_jpeg(source, &why);
+  // Markers behind the first scan tell of metadata to strip, and of damage that a header check need not find.
+  const bool to_the_end = options.check == StreamCheck::kWhole || options.strip_metadata;
+  const std::optional<jpeg::JpegInfo> info =
+      jpeg::probe_jpeg(source, &why, to_the_end ? jpeg::ProbeDepth::kWholeFile : jpeg::ProbeDepth::kFirstScan);
   if (!info) return damaged("JPEG: " + why);
   if (info->lossless) return Quarantine{QuarantineReason::kUnsupported, "JPEG: a lossless or hierarchical stream"};
   if (info->precision != 8)
@@ -179,7 +187,7 @@ std::string_view reason_name(QuarantineReason reason) {
   return "unknown";
 }
 
-std::variant<NormalisedImage, Quarantine> normalise_image(std::vector<std::byte> source,
+std::variant<NormalisedImage, Quarantine> normalise_image(std::vector<std::byte>&& source,
                                                           const NormaliseOptions& options) {
   check_options(options);
   if (source.empty()) return Quarantine{QuarantineReason::kEmpty, "the file has no bytes"};

@@ -22,7 +22,7 @@ namespace imgpack::ingest {
 enum class Subsampling { k444, k422, k420 };
 
 enum class StreamCheck {
-  kHeader,  // Markers only: sizes and colour are known, a stream that is cut off may pass.
+  kHeader,  // Markers before the first scan's data: sizes and colour are known, a stream that is cut off may pass.
   kWhole,   // Every entropy-coded bit is read: by the index walk for baseline streams, by a full decode for others.
 };
 
@@ -37,10 +37,10 @@ struct NormaliseOptions {
   int quality = 90;                             // 1 to 100, of resized and re-encoded images.
   Subsampling subsampling = Subsampling::k420;  // Likewise.
   int convert_quality = 95;                     // Of images that are only converted; these are 4:4:4.
-  bool no_larger = false;          // Keep the source's stream (transcoded if asked) where the result has more bytes.
-  bool to_baseline = false;        // Losslessly: progressive and arithmetic streams become baseline ones.
-  bool optimise_huffman = false;   // Losslessly: Huffman tables made for the image.
-  bool strip_metadata = false;     // Losslessly: drops EXIF, ICC, comments; keeps JFIF and Adobe, which colours need.
+  bool no_larger = false;         // Keep the source's stream (transcoded if asked) where the result has more bytes.
+  bool to_baseline = false;       // Losslessly: progressive and arithmetic streams become baseline ones.
+  bool optimise_huffman = false;  // Losslessly: Huffman tables made for the image.
+  bool strip_metadata = false;  // Losslessly: drops EXIF, XMP, comments; keeps JFIF, Adobe and ICC, which colours need.
   bool apply_orientation = false;  // Turn the pixels as EXIF asks. Off: as stored, which is what torchvision trains on.
   StreamCheck check = StreamCheck::kWhole;
   int entropy_index_mcus = 16;  // MCUs per index entry, or kEntropyIndexPerRow, or kNoEntropyIndex.
@@ -69,10 +69,10 @@ struct Quarantine {
   std::string detail;  // One line for people: what was found, where in the file.
 };
 
-// `source` is handed over and comes back as `jpeg` where it is kept as it is, so nothing is copied.
-// Bad bytes are an outcome, never an exception. Throws Error(kUsage) for options out of range.
-// Memory: at most about 12 bytes per pixel of the source, and only for images that are decoded.
-std::variant<NormalisedImage, Quarantine> normalise_image(std::vector<std::byte> source,
+// `source` is taken and comes back as `jpeg` where it is kept as it is, so nothing is copied; after a Quarantine it is
+// the caller's still, as it was. Bad bytes are an outcome, never an exception. Throws Error(kUsage) for options out of
+// range. Memory: at most about 12 bytes per pixel of the source, and only for images that are decoded.
+std::variant<NormalisedImage, Quarantine> normalise_image(std::vector<std::byte>&& source,
                                                           const NormaliseOptions& options);
 
 // The proof that a stored JPEG is whole: decodes every pixel. Empty if it does, else what is wrong, in one line.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <string_view>
 
 #include "format/error.h"
 #include "format/jpeg/libjpeg_session.h"
@@ -95,6 +96,14 @@ bool is_adobe(const jpeg_marker_struct& m) {
   return m.marker == JPEG_APP0 + 14 && m.data_length >= 5 && std::memcmp(m.data, "Adobe", 5) == 0;
 }
 
+// A colour profile: what the numbers of the pixels mean, which is no metadata to strip.
+constexpr std::string_view kIccName{"ICC_PROFILE\0", 12};
+
+bool is_icc(const jpeg_marker_struct& m) {
+  return m.marker == JPEG_APP0 + 2 && m.data_length >= kIccName.size() &&
+         std::memcmp(m.data, kIccName.data(), kIccName.size()) == 0;
+}
+
 }  // namespace
 
 std::vector<std::byte> encode_jpeg(const PixelImage& image, int quality, Subsampling subsampling) {
@@ -131,7 +140,7 @@ bool transcode_to_baseline(std::span<const std::byte> bytes, bool keep_metadata,
     *why = source.message();
     return false;
   };
-  if (!source.open(bytes, keep_metadata ? jpeg::SaveMarkers::kAll : jpeg::SaveMarkers::kNo)) return refuse();
+  if (!source.open(bytes, jpeg::SaveMarkers::kAll)) return refuse();
   Compressor compressor(source.trap(), out);
   const bool done = source.run([&] {
     jvirt_barray_ptr* coefficients = jpeg_read_coefficients(&source.info());
@@ -142,7 +151,8 @@ bool transcode_to_baseline(std::span<const std::byte> bytes, bool keep_metadata,
     jpeg_write_coefficients(&info, coefficients);
     for (jpeg_saved_marker_ptr m = source.info().marker_list; m != nullptr; m = m->next) {
       // libjpeg writes these two itself, to match the colour space.
-      if (!is_jfif(*m) && !is_adobe(*m)) jpeg_write_marker(&info, m->marker, m->data, m->data_length);
+      if (!is_jfif(*m) && !is_adobe(*m) && (keep_metadata || is_icc(*m)))
+        jpeg_write_marker(&info, m->marker, m->data, m->data_length);
     }
     jpeg_finish_compress(&info);
     jpeg_finish_decompress(&source.info());
@@ -161,8 +171,11 @@ std::vector<std::byte> strip_metadata(std::span<const std::byte> bytes) {
     const jpeg::Segment& segment = walk.segment();
     const std::span<const uint8_t> p = segment.payload;
     const bool application = segment.marker >= jpeg::kApp0 && segment.marker <= jpeg::kApp15;
-    const bool needed = (segment.marker == jpeg::kApp0 && p.size() >= 5 && std::memcmp(p.data(), "JFIF", 5) == 0) ||
-                        (segment.marker == jpeg::kApp14 && p.size() >= 5 && std::memcmp(p.data(), "Adobe", 5) == 0);
+    const auto is = [&](uint8_t marker, std::string_view name) {
+      return segment.marker == marker && p.size() >= name.size() &&
+             std::memcmp(p.data(), name.data(), name.size()) == 0;
+    };
+    const bool needed = is(jpeg::kApp0, "JFIF") || is(jpeg::kApp14, "Adobe") || is(jpeg::kApp0 + 2, kIccName);
     if ((!application && segment.marker != jpeg::kCom) || needed) copy(segment.begin, segment.end);
     if (segment.marker == jpeg::kEoi) break;
     if (segment.marker == jpeg::kSos) {

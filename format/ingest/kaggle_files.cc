@@ -11,27 +11,6 @@ namespace {
 
 constexpr size_t kMaxClasses = 1'000'000;
 
-// Calls `use(line, number)` for every line that is not blank.
-template <typename Use>
-void for_each_line(std::string_view text, const std::filesystem::path& path, Use use) {
-  if (text.find('\0') != std::string_view::npos) {
-    throw Error(ErrorKind::kInvalidInput, "a NUL byte: this is no text file", path);
-  }
-  uint64_t number = 0;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = trimmed(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    ++number;
-    if (!line.empty()) use(line, number);
-  }
-}
-
-// A class name that could also be a path would be one in `extract`.
-bool is_class_name(std::string_view name) {
-  return !name.empty() && name.size() <= 255 && name.find('/') == std::string_view::npos && name != "." && name != "..";
-}
-
 }  // namespace
 
 LabelTable parse_loc_solution(std::string_view text, const std::filesystem::path& path) {

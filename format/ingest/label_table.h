@@ -1,7 +1,9 @@
 // What one source of labels says: image -> class. Several tables are compared in labeling.h.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -32,6 +34,24 @@ LabelTable parse_loc_solution(std::string_view text, const std::filesystem::path
 // names no object, Error(kIo).
 LabelTable read_annotations(FileSystem& fs, const std::filesystem::path& folder, const SourceSplit& split);
 std::string parse_annotation(std::string_view xml, const std::filesystem::path& path);  // -> class
+
+// `valprep.sh`, the script that sorts a flat validation set: its lines `mv ILSVRC2012_val_00000001.JPEG n01751748/`.
+// It is read, never run; lines that move nothing are passed over. Throws Error(kInvalidInput) with the line.
+LabelTable parse_valprep_script(std::string_view text, const std::filesystem::path& path);
+
+// A user's own CSV or TSV: a column of images and one of classes, named by a header (image, file, name, path, ImageId;
+// class, wnid, label, synset) or, without one, the first and the second. LOC_val_solution.csv is recognised too.
+// Classes are names of class folders: numbers could be counted from anything and are refused where the list of classes
+// has no such name. Throws Error(kInvalidInput) with the line.
+LabelTable parse_label_list(std::string_view text, const std::filesystem::path& path);
+
+// Whether `name` can be a class folder's: 1 to 255 bytes, no path.
+bool is_class_name(std::string_view name);
+
+// Calls `use(line, number)` for every line that is not blank, without the blanks around it. Throws
+// Error(kInvalidInput) for a NUL byte.
+void for_each_line(std::string_view text, const std::filesystem::path& path,
+                   const std::function<void(std::string_view line, uint64_t number)>& use);
 
 // The built-in labels of the ILSVRC2012 validation set.
 LabelTable builtin_val_labels();

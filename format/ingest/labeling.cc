@@ -5,6 +5,7 @@
 #include <set>
 
 #include "format/error.h"
+#include "format/ingest/devkit.h"
 #include "format/ingest/ilsvrc2012.h"
 #include "format/ingest/image_name.h"
 #include "format/record.h"
@@ -26,8 +27,54 @@ std::optional<path> find_file(FileSystem& fs, const SourceScan& scan, const path
   return std::nullopt;
 }
 
-std::vector<LabelTable> present_tables(FileSystem& fs, const SourceScan& scan, const SourceSplit& split) {
+// The devkit as it is unpacked, or its files alone; ILSVRC2015 is the name in the torrent, whose validation set is that
+// of 2012.
+constexpr const char* kGroundTruths[] = {
+    "ILSVRC2012_validation_ground_truth.txt",
+    "data/ILSVRC2012_validation_ground_truth.txt",
+    "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt",
+    "devkit/data/ILSVRC2012_validation_ground_truth.txt",
+    "devkit/data/ILSVRC2015_clsloc_validation_ground_truth.txt",
+    "ILSVRC/devkit/data/ILSVRC2015_clsloc_validation_ground_truth.txt",
+};
+constexpr const char* kIdMaps[] = {"ILSVRC2012_id_to_wnid.txt", "map_clsloc.txt", "meta.csv", "meta.txt"};
+
+void add_ground_truth(FileSystem& fs, const SourceScan& scan, std::vector<LabelTable>& tables) {
+  for (const char* name : kGroundTruths) {
+    const auto file = find_file(fs, scan, name);
+    if (!file) continue;
+    const std::vector<uint32_t> ids = parse_ground_truth(read_text(fs, *file, kMaxTextBytes), *file);
+    for (const char* map_name : kIdMaps) {
+      const path map_file = file->parent_path() / map_name;
+      if (!fs.exists(map_file)) continue;
+      tables.push_back(
+          ground_truth_table(ids, parse_id_map(read_text(fs, map_file, kMaxTextBytes), map_file), *file, map_name));
+      return;
+    }
+    tables.push_back(ground_truth_table(ids, derive_id_map(ids, *file), *file, "the built-in labels"));
+    return;
+  }
+}
+
+// Beside the source, or in the folder that it is to be run in.
+void add_valprep(FileSystem& fs, const SourceScan& scan, const SourceSplit& split, std::vector<LabelTable>& tables) {
+  auto file = find_file(fs, scan, "valprep.sh");
+  if (const path inside = scan.root / split.folder / "valprep.sh"; !file && fs.exists(inside)) file = inside;
+  if (file) tables.push_back(parse_valprep_script(read_text(fs, *file, kMaxTextBytes), *file));
+}
+
+std::vector<LabelTable> user_tables(FileSystem& fs, const std::string& split, const LabelOptions& options) {
   std::vector<LabelTable> tables;
+  for (const UserLabels& labels : options.files) {
+    if (labels.split == split)
+      tables.push_back(parse_label_list(read_text(fs, labels.file, kMaxTextBytes), labels.file));
+  }
+  return tables;
+}
+
+std::vector<LabelTable> present_tables(FileSystem& fs, const SourceScan& scan, const SourceSplit& split,
+                                       const LabelOptions& options) {
+  std::vector<LabelTable> tables = user_tables(fs, split.name, options);
   if (const auto file = find_file(fs, scan, "LOC_val_solution.csv")) {
     tables.push_back(parse_loc_solution(read_text(fs, *file, kMaxTextBytes), *file));
   }
@@ -39,6 +86,8 @@ std::vector<LabelTable> present_tables(FileSystem& fs, const SourceScan& scan, c
     if (!table.class_of.empty()) tables.push_back(std::move(table));
     break;
   }
+  add_ground_truth(fs, scan, tables);
+  add_valprep(fs, scan, split, tables);
   return tables;
 }
 
@@ -61,10 +110,10 @@ std::vector<std::string> classes_of(const SourceSplit& split, const std::vector<
   return {classes.begin(), classes.end()};
 }
 
-ClassList choose_classes(const SourceScan& scan, const Mapping& mapping, const std::vector<LabelTable>& val_tables,
-                         ClassPolicy policy) {
+ClassList choose_classes(const SourceScan& scan, const Mapping& mapping, const std::vector<LabelTable>& train_tables,
+                         const std::vector<LabelTable>& val_tables, ClassPolicy policy) {
   if (const SourceSplit* train = scan.find("train")) {
-    return make_class_list(policy, train->class_folders, "train", mapping.lines, mapping.file);
+    return make_class_list(policy, classes_of(*train, train_tables), "train", mapping.lines, mapping.file);
   }
   const SourceSplit* val = scan.find("val");
   const auto classes = val == nullptr ? std::vector<std::string>() : classes_of(*val, val_tables);
@@ -273,11 +322,12 @@ LabeledSplit agree_on_labels(const SourceSplit& split, const std::vector<LabelTa
   if (unknown.count > 0) {
     fail(std::to_string(unknown.count) + of_all + " are of classes that are not in the " + classes.origin +
              unknown.text(),
-         "train and val must have the same classes");
+         "train and val must have the same classes; a label file holds names of class folders (n01440764), no numbers");
   }
   if (without_label.count > 0) {
     fail(std::to_string(without_label.count) + of_all + " have no label" + without_label.text(),
-         "add LOC_val_solution.csv or Annotations/CLS-LOC/val, or sort the images into class folders");
+         "add LOC_val_solution.csv, Annotations/CLS-LOC/val, the devkit's ground truth or valprep.sh, name a file by "
+         "--labels, or sort the images into class folders");
   }
   return result;
 }
@@ -285,20 +335,26 @@ LabeledSplit agree_on_labels(const SourceSplit& split, const std::vector<LabelTa
 LabeledSource label_source(FileSystem& fs, SourceScan scan, const LabelOptions& options) {
   LabeledSource source;
   const SourceSplit* val = scan.find("val");
+  for (const UserLabels& labels : options.files) {
+    if (scan.find(labels.split) == nullptr)
+      throw Error(ErrorKind::kInvalidInput, "labels for a split that the source lacks: " + labels.split, labels.file);
+  }
   std::vector<LabelTable> val_tables;
-  if (val != nullptr) val_tables = present_tables(fs, scan, *val);
-  source.classes = choose_classes(scan, read_mapping(fs, scan), val_tables, options.classes);
+  const std::vector<LabelTable> train_tables = user_tables(fs, "train", options);
+  const std::vector<LabelTable> test_tables = user_tables(fs, "test", options);
+  if (val != nullptr) val_tables = present_tables(fs, scan, *val, options);
+  source.classes = choose_classes(scan, read_mapping(fs, scan), train_tables, val_tables, options.classes);
   for (const SourceSplit& split : scan.splits) {
     if (split.name == "train") {
-      check_train(split);
-      source.splits.push_back(agree_on_labels(split, {}, source.classes));
+      if (train_tables.empty()) check_train(split);
+      source.splits.push_back(agree_on_labels(split, train_tables, source.classes));
     } else if (split.name == "val") {
       std::vector<std::string> notes;
       add_builtin(split, source.classes, options.force_builtin, val_tables, notes);
       source.splits.push_back(agree_on_labels(split, val_tables, source.classes));
       source.splits.back().notes = std::move(notes);
-    } else if (is_labeled_test(split, source.classes)) {
-      source.splits.push_back(agree_on_labels(split, {}, source.classes));
+    } else if (!test_tables.empty() || is_labeled_test(split, source.classes)) {
+      source.splits.push_back(agree_on_labels(split, test_tables, source.classes));
     } else {
       source.splits.push_back(unlabeled(split));
     }

@@ -16,10 +16,17 @@
 
 namespace imgpack::ingest {
 
+// A file of labels that the user names for a split: see parse_label_list().
+struct UserLabels {
+  std::string split = "val";
+  std::filesystem::path file;
+};
+
 struct LabelOptions {
   ClassPolicy classes = ClassPolicy::kAuto;
   // Use the built-in labels of the ILSVRC2012 validation images by name even where the set is not known to be whole.
   bool force_builtin = false;
+  std::vector<UserLabels> files = {};  // Compared like every other source.
 };
 
 // How a label source did.

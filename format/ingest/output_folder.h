@@ -9,10 +9,11 @@
 namespace imgpack::ingest {
 
 enum class OutputState {
-  kNew,         // Absent, or an empty folder.
-  kUnfinished,  // Has a build state, or shards or temporary files, and no manifest.
-  kFinished,    // Has a manifest and shards.
-  kForeign,     // Has something else in it.
+  kNew,           // Absent, or an empty folder.
+  kUnfinished,    // Has a build state, or shards or temporary files, and no manifest.
+  kFinished,      // Has a manifest and shards.
+  kFinishedPart,  // Has a part.json and no manifest: a `--part` build's.
+  kForeign,       // Has something else in it.
 };
 
 // `found`, where given, is set to the name of something that is not ours. Throws Error(kIo) where `out` is no folder.

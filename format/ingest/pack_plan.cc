@@ -35,11 +35,6 @@ const char* subsampling_name(Subsampling subsampling) {
   return "?";
 }
 
-std::string entropy_index_name(int mcus) {
-  if (mcus == kNoEntropyIndex) return "none";
-  return mcus == kEntropyIndexPerRow ? "row" : std::to_string(mcus);
-}
-
 std::string shard_count_text(const std::map<std::string, uint32_t>& counts) {
   std::string text;
   for (const auto& [split, count] : counts) {
@@ -146,6 +141,75 @@ std::map<std::string, std::string> option_texts(const PackOptions& options) {
       {"check", image.check == StreamCheck::kWhole ? "full" : "header"},
       {"entropy_index", entropy_index_name(image.entropy_index_mcus)},
   };
+}
+
+std::string entropy_index_name(int mcus) {
+  if (mcus == kNoEntropyIndex) return "none";
+  return mcus == kEntropyIndexPerRow ? "row" : std::to_string(mcus);
+}
+
+PackOptions parse_option_texts(const std::map<std::string, std::string>& texts) {
+  const auto fail = [](const std::string& name, const std::string& found) {
+    throw Error(ErrorKind::kInvalidInput,
+                "packing option '" + name + "' is not one of this version: found '" + found + "'", {}, {},
+                "use the imgpack that built the dataset, or a newer one");
+  };
+  const auto text = [&](const char* name) -> const std::string& {
+    const auto at = texts.find(name);
+    if (at == texts.end()) fail(name, "nothing");
+    return at->second;
+  };
+  const auto number = [&](const char* name, auto& value) {
+    const std::string& digits = text(name);
+    const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (failure != std::errc() || end != digits.data() + digits.size()) fail(name, digits);
+  };
+  const auto choice = [&](const char* name, auto& value, const auto& choices) {
+    for (const auto& [word, meaning] : choices) {
+      if (text(name) != word) continue;
+      value = meaning;
+      return;
+    }
+    fail(name, text(name));
+  };
+  using Flags = std::map<std::string, bool>;
+  const Flags yes_or_no = {{"yes", true}, {"no", false}};
+  PackOptions options;
+  NormaliseOptions& image = options.normalise;
+  number("seed", options.seed);
+  number("shard_bytes", options.shard_bytes);
+  number("resize_short", image.resize_short);
+  number("resize_max", image.resize_max);
+  choice("reencode", image.reencode, yes_or_no);
+  number("reencode_probability", options.reencode_probability);
+  number("quality", image.quality);
+  choice("subsampling", image.subsampling,
+         std::map<std::string, Subsampling>{
+             {"4:4:4", Subsampling::k444}, {"4:2:2", Subsampling::k422}, {"4:2:0", Subsampling::k420}});
+  number("convert_quality", image.convert_quality);
+  choice("no_larger", image.no_larger, yes_or_no);
+  choice("to_baseline", image.to_baseline, yes_or_no);
+  choice("optimise_huffman", image.optimise_huffman, yes_or_no);
+  choice("strip_metadata", image.strip_metadata, yes_or_no);
+  choice("apply_orientation", image.apply_orientation, yes_or_no);
+  choice("check", image.check,
+         std::map<std::string, StreamCheck>{{"full", StreamCheck::kWhole}, {"header", StreamCheck::kHeader}});
+  if (text("entropy_index") == "none") {
+    image.entropy_index_mcus = kNoEntropyIndex;
+  } else if (text("entropy_index") == "row") {
+    image.entropy_index_mcus = kEntropyIndexPerRow;
+  } else {
+    number("entropy_index", image.entropy_index_mcus);
+  }
+  // How many shards there are is in the manifest itself; all that makes a record must have come through whole.
+  auto again = option_texts(options), given = texts;
+  again.erase("shards");
+  given.erase("shards");
+  for (const auto& [name, value] : given) {
+    const auto at = again.find(name);
+    if (at == again.end() || at->second != value) fail(name, value);
+  }
+  return options;
 }
 
 NormaliseOptions options_for(const PackOptions& options, uint64_t sample_id) {

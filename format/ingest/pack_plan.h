@@ -31,6 +31,13 @@ NormaliseOptions options_for(const PackOptions& options, uint64_t sample_id);
 // As text, for the manifest, the build state and the list of differences between two builds. One row per option.
 std::map<std::string, std::string> option_texts(const PackOptions& options);
 
+// `16`, `row` or `none`: NormaliseOptions::entropy_index_mcus as people write it.
+std::string entropy_index_name(int mcus);
+
+// The inverse, for repairing what was packed by them. Throws Error(kInvalidInput) naming a row that is missing or that
+// this version does not know.
+PackOptions parse_option_texts(const std::map<std::string, std::string>& texts);
+
 struct PlannedImage {
   uint64_t key = 0;    // order_key()
   uint32_t image = 0;  // Position in the source split's images.

@@ -8,18 +8,15 @@
 #include <utility>
 #include <variant>
 
-#include "format/checksum.h"
 #include "format/error.h"
-#include "format/ingest/decode_cost.h"
 #include "format/ingest/image_name.h"
+#include "format/ingest/image_preparation.h"
 #include "format/ingest/memory_budget.h"
 #include "format/ingest/thread_limit.h"
 #include "format/record.h"
 
 namespace imgpack::ingest {
 namespace {
-
-constexpr uint64_t kMiB = 1ull << 20;
 
 // One image on its way.
 struct Item {
@@ -36,8 +33,8 @@ class Packer {
   Packer(const PackJob& job, const PackCallbacks& callbacks)
       : job_(job),
         callbacks_(callbacks),
-        in_flight_(64 * kMiB * (1 + threads_)),
-        decoding_(256 * kMiB + 64 * kMiB * threads_) {}
+        in_flight_(in_flight_budget_bytes(threads_)),
+        decoding_(decoding_budget_bytes(threads_)) {}
 
   void run(const std::vector<uint32_t>& numbers, const std::atomic<bool>& stop) {
     size_t at = 0;
@@ -80,20 +77,24 @@ class Packer {
  private:
   void prepare(Item& item) const {
     const SourceImage& image = job_.source.images[item.image];
-    SkippedSource skipped{job_.plan.name, printable(image.name()), "", ""};
-    std::vector<std::byte> bytes;
-    if (!is_canonical_name(image.name())) {
-      skipped.reason = std::string("bad-name: expected ") + kCanonicalNameRule;
-      item.result = std::move(skipped);
-      return;
+    auto prepared = job_.reader.prepared(job_.source, image);
+    if (!prepared) prepared = prepare_from_file(image);
+    if (auto* record = std::get_if<Record>(&*prepared)) {
+      record->meta.label = job_.labels.labels[item.image];
+      item.result = std::move(*record);
+    } else {
+      item.result = std::get<SkippedSource>(*std::move(prepared));
     }
+  }
+
+  PreparedImage prepare_from_file(const SourceImage& image) const {
+    if (auto refused = refuse_name(job_.plan.name, image)) return *std::move(refused);
+    std::vector<std::byte> bytes;
     try {
       bytes = job_.reader.read(job_.source, image);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kIo) throw;
-      skipped.reason = "unreadable: " + error.message();
-      item.result = std::move(skipped);
-      return;
+      return SkippedSource{job_.plan.name, printable(image.name()), "unreadable: " + error.message(), ""};
     }
     if (bytes.size() != image.bytes) {
       throw Error(ErrorKind::kInvalidInput,
@@ -102,32 +103,7 @@ class Packer {
                   std::filesystem::path(job_.source.folder) / image.path, {},
                   "let the download or copy finish, then build again");
     }
-    const std::string digest = to_hex(checksum(bytes));
-    const NormaliseOptions options = options_for(job_.options, sample_id(job_.plan.name, image.name()));
-    const auto decoding = decoding_.acquire(decode_cost_bytes(bytes, options));
-    auto normalised = normalise_image(std::move(bytes), options);
-    if (const auto* quarantine = std::get_if<Quarantine>(&normalised)) {
-      skipped.reason = std::string(reason_name(quarantine->reason)) +
-                       (quarantine->detail.empty() ? "" : ": " + printable(quarantine->detail));
-      skipped.digest = digest;
-      item.result = std::move(skipped);
-      return;
-    }
-    item.result = to_record(item, std::get<NormalisedImage>(std::move(normalised)));
-  }
-
-  Record to_record(const Item& item, NormalisedImage image) const {
-    Record record;
-    record.meta.name = job_.source.images[item.image].name();
-    record.meta.id = sample_id(job_.plan.name, record.meta.name);
-    record.meta.label = job_.labels.labels[item.image];
-    record.meta.width = image.width;
-    record.meta.height = image.height;
-    record.meta.flags = image.flags;
-    record.sections.push_back({SectionType::kImage, true, std::move(image.jpeg)});
-    if (!image.entropy_index.empty())
-      record.sections.push_back({SectionType::kEntropyIndex, false, std::move(image.entropy_index)});
-    return record;
+    return prepare_image(job_.plan.name, image, std::move(bytes), job_.options, decoding_);
   }
 
   void commit(Item& item, const std::vector<uint32_t>& numbers) {

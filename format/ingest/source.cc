@@ -17,6 +17,8 @@ std::string_view kind_name(SourceKind kind) {
       return "split-folders";
     case SourceKind::kClassFolders:
       return "class-folders";
+    case SourceKind::kList:
+      return "list";
   }
   return "unknown";
 }

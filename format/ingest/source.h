@@ -9,9 +9,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
+
+#include "format/manifest.h"
+#include "format/record.h"
 
 namespace imgpack::ingest {
 
@@ -25,6 +30,9 @@ struct SourceImage {
   std::string_view name() const { return std::string_view(path).substr(name_begin); }
   std::string_view class_folder() const { return std::string_view(path).substr(0, class_bytes); }
 };
+
+// A larger file is not taken for an image.
+inline constexpr uint64_t kMaxImageBytes = 1ull << 30;
 
 // One split of the source: `train`, `val` or `test`.
 struct SourceSplit {
@@ -41,8 +49,9 @@ enum class SourceKind {
   kKaggle,        // ILSVRC/Data/CLS-LOC/{train,val,test}: the Kaggle download and the torrent.
   kSplitFolders,  // {train,val,test}
   kClassFolders,  // Class folders alone: one split, `train`.
+  kList,          // A CSV or TSV list of files and labels.
 };
-std::string_view kind_name(SourceKind kind);  // `kaggle`, `split-folders`, `class-folders`
+std::string_view kind_name(SourceKind kind);  // `kaggle`, `split-folders`, `class-folders`, `list`
 
 struct SourceScan {
   SourceKind kind = SourceKind::kClassFolders;
@@ -58,12 +67,22 @@ struct SourceScan {
   const SourceSplit* find(std::string_view split) const;  // nullptr: not there.
 };
 
+// An image as it will be packed but for its label, or why it will not.
+using PreparedImage = std::variant<Record, SkippedSource>;
+
 // Reads images of a scan. Thread-safe.
 class ImageReader {
  public:
   virtual ~ImageReader() = default;
   // The whole file. Throws Error(kIo).
   virtual std::vector<std::byte> read(const SourceSplit& split, const SourceImage& image) = 0;
+  // Of a source whose images were prepared while it was read through; asked for instead of read(), once per image.
+  // nullopt: not such a source.
+  virtual std::optional<PreparedImage> prepared(const SourceSplit& /*split*/, const SourceImage& /*image*/) {
+    return std::nullopt;
+  }
+  // What lies in the output folder already and is given back as prepared images are asked for.
+  virtual uint64_t spilled_bytes() const { return 0; }
 };
 
 }  // namespace imgpack::ingest

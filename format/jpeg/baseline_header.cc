@@ -67,6 +67,8 @@ struct Parser {
       const uint8_t* q = &p[6 + 3 * static_cast<size_t>(c)];
       h.component[c] = {q[0], q[1] >> 4, q[1] & 15, q[2], 0, 0};
       if (q[2] >= kTableSlots) return false;
+      // Of one component they mean nothing, and all the same no other decoder takes one outside the standard's range.
+      if (h.component[c].h < 1 || h.component[c].h > 4 || h.component[c].v < 1 || h.component[c].v > 4) return false;
     }
     if (h.components == 1) h.component[0].h = h.component[0].v = 1;  // A scan of one component has no MCUs of several.
     has_frame = true;

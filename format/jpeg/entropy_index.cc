@@ -2,14 +2,24 @@
 
 #include <algorithm>
 
+#include "format/error.h"
 #include "format/jpeg/entropy_kernels.h"
 #include "format/jpeg/marker_walk.h"
+#include "format/jpeg/segment_cutter.h"
 
 namespace imgpack::jpeg {
 namespace {
 
 constexpr int kPositionBits = 28;
 constexpr int kDcBits = 12;
+
+// Every so many MCU rows the proof of an index decodes one, from all of its entries. All of them would take longer than
+// the walk itself; what could be wrong (how positions are counted, how tables are read) is wrong in every row.
+constexpr int kProvedRowStep = 4;
+
+// A builder's memory up to this is kept for the thread's next one: allocating and clearing it anew for each image would
+// cost more than parsing the image's header.
+constexpr size_t kKeptScratchBytes = size_t{8} << 20;
 
 void put(std::vector<std::byte>& out, uint64_t value, int bytes) {
   for (int i = 0; i < bytes; i++) out.push_back(static_cast<std::byte>(value >> (8 * i)));
@@ -76,6 +86,13 @@ struct EntropyIndexBuilder::Scratch {
   std::vector<uint32_t> removed;  // Where in `bytes` stuffing was.
   std::vector<WalkState> entries;
   std::vector<uint64_t> raw_bits;  // Of entries, in the scan.
+  SegmentCutter cutter;            // Of the proof.
+  std::vector<RowRequest> requests;
+
+  size_t bytes_held() const {
+    return sizeof(Scratch) + bytes.capacity() + removed.capacity() * sizeof(uint32_t) +
+           entries.capacity() * sizeof(WalkState) + raw_bits.capacity() * sizeof(uint64_t) + cutter.scratch_bytes();
+  }
 
   // Walks the MCUs [first, first + mcus) whose bytes begin at `scan[begin]`. Returns how many bytes they took up to the
   // next marker; nullopt if they are bad.
@@ -97,10 +114,55 @@ struct EntropyIndexBuilder::Scratch {
     }
     return destuffed.consumed;
   }
+
+  // Whether decoding from each entry arrives at the next one: its bit, and its predictors; for every kProvedRowStep-th
+  // row. The walk and the decoder read symbols by different tables, so this is the proof that they agree.
+  bool decodes_from_entries(std::span<const std::byte> jpeg, std::span<const std::byte> built) {
+    const std::optional<EntropyIndexView> index = EntropyIndexView::parse(built, header, jpeg.size());
+    if (!index) return false;
+    cutter.begin(header, *index, reinterpret_cast<const uint8_t*>(jpeg.data()) + header.scan_begin);
+    const int every = index->mcus_per_entry();
+    for (int row = 0; row < header.mcu_rows; row += kProvedRowStep) {
+      requests.clear();
+      for (int e = 0; e < index->entries_per_row(); e++)
+        requests.push_back({row, e, std::min((e + 1) * every, header.mcus_per_row)});
+      try {
+        cutter.cut(requests);
+      } catch (const Error&) {
+        return false;
+      }
+      std::vector<EntropySegment>& segments = cutter.segments();
+      if (!decode_segments(header, segments.data(), segments.size())) return false;
+      for (size_t i = 0; i < segments.size(); i++) {
+        const Piece& piece = cutter.pieces()[i];
+        const int end = piece.column + segments[i].mcus;
+        const int64_t next_mcu = int64_t{piece.row} * header.mcus_per_row + end;
+        const bool at_entry = end == header.mcus_per_row || end % every == 0;
+        const bool restarts = header.restart_interval > 0 && next_mcu % header.restart_interval == 0;
+        const size_t next = static_cast<size_t>(piece.row) * static_cast<size_t>(index->entries_per_row()) +
+                            static_cast<size_t>((end + every - 1) / every);
+        if (!at_entry || next >= index->entries()) continue;
+        const EntropyEntry entry = index->entry(next);
+        for (int c = 0; c < header.components; c++) {
+          if (entry.dc[c] != (restarts ? 0 : segments[i].dc[c])) return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  static std::unique_ptr<Scratch>& spare() {
+    thread_local std::unique_ptr<Scratch> one;
+    return one;
+  }
 };
 
-EntropyIndexBuilder::EntropyIndexBuilder() : scratch_(std::make_unique<Scratch>()) {}
-EntropyIndexBuilder::~EntropyIndexBuilder() = default;
+EntropyIndexBuilder::EntropyIndexBuilder() : scratch_(std::move(Scratch::spare())) {
+  if (!scratch_) scratch_ = std::make_unique<Scratch>();
+}
+EntropyIndexBuilder::~EntropyIndexBuilder() {
+  if (scratch_->bytes_held() <= kKeptScratchBytes) Scratch::spare() = std::move(scratch_);
+}
 
 std::optional<std::vector<std::byte>> EntropyIndexBuilder::build(std::span<const std::byte> jpeg, int mcus_per_entry) {
   Scratch& s = *scratch_;
@@ -138,6 +200,7 @@ std::optional<std::vector<std::byte>> EntropyIndexBuilder::build(std::span<const
   put(out, s.entries.size(), 4);
   for (size_t i = 0; i < s.entries.size(); i++)
     put(out, pack_entry(s.raw_bits[i], s.entries[i].dc), kEntropyEntryBytes);
+  if (!s.decodes_from_entries(jpeg, out)) return std::nullopt;
   return out;
 }
 

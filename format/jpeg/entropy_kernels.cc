@@ -1,5 +1,6 @@
 // A Huffman decoder waits: each symbol's length is known only after a table look-up, and the next symbol starts there.
-// So several independent segments are decoded in turn, a few symbols at a time; the processor overlaps their waits.
+// So several independent segments are decoded in turn, a look-up of each (one symbol or two); the processor overlaps
+// their waits.
 #include "format/jpeg/entropy_kernels.h"
 
 #include <algorithm>
@@ -16,7 +17,6 @@
 namespace imgpack::jpeg {
 
 inline constexpr size_t kBlockBytes = kBlockCoefficients * sizeof(int16_t);
-inline constexpr int kSymbolsPerRefill = 5;  // Of at most kFastBits: 55 of the 56 bits that a refill leaves.
 inline constexpr int kMaxWays = 4;
 
 // Bits at the top of a 64-bit window. `valid` counts them in its low six bits; higher bits are noise.
@@ -62,12 +62,16 @@ HWY_INLINE int32_t value_after_code(uint64_t window, uint32_t entry) {
          static_cast<int32_t>(negative & (1 - (int64_t{1} << size)));
 }
 
-// One segment in progress.
-struct Stream {
+// The part of a segment in progress that every symbol changes: meant for registers.
+struct HotStream {
   BitWindow window;
   uint8_t* out = nullptr;  // Behind the last coefficient written.
   uint8_t* block_end = nullptr;
-  const uint32_t* ac = nullptr;  // FastTable::entry of the block.
+  const uint64_t* ac = nullptr;  // FastTable::entry of the block.
+};
+
+// The part that changes from block to block.
+struct Stream {
   const uint8_t* limit = nullptr;
   int block = 0;  // Within the MCU.
   int mcus = 0;   // Left, this one included.
@@ -76,6 +80,13 @@ struct Stream {
 
 enum class Progress { kMore, kSegmentDone, kBad };
 
+// Segments that nobody has begun yet.
+struct SegmentQueue {
+  EntropySegment* next = nullptr;
+  EntropySegment* end = nullptr;
+  bool empty() const { return next == end; }
+};
+
 }  // namespace imgpack::jpeg
 #endif  // IMGPACK_ENTROPY_KERNELS_ONCE
 
@@ -83,118 +94,174 @@ HWY_BEFORE_NAMESPACE();
 namespace imgpack::jpeg {
 namespace HWY_NAMESPACE {
 
+HWY_INLINE void store_coefficient(uint8_t* behind, uint64_t value) {
+  const uint16_t low = static_cast<uint16_t>(value);
+  std::memcpy(behind - sizeof low, &low, sizeof low);
+}
+
 // Zeroes the block and decodes its DC coefficient.
-HWY_INLINE void begin_block(Stream& s, const BaselineHeader& header) {
+HWY_INLINE void begin_block(HotStream& h, Stream& s, const BaselineHeader& header) {
   const McuBlock& block = header.block[s.block];
-  std::memset(s.out, 0, kBlockBytes);
-  s.block_end = s.out + kBlockBytes;
-  s.ac = block.ac;
-  s.window.refill();
-  uint32_t entry = block.dc->entry[s.window.bits >> (64 - kCodeBits)];
+  std::memset(h.out, 0, kBlockBytes);
+  h.block_end = h.out + kBlockBytes;
+  h.ac = block.ac;
+  h.window.refill();
+  uint32_t entry = block.dc->entry[h.window.bits >> (64 - kCodeBits)];
   if (HWY_UNLIKELY(entry == 0)) {
-    entry = block.dc->find_long(s.window.bits, TableClass::kDc);
+    entry = block.dc->find_long(h.window.bits, TableClass::kDc);
     if (entry == 0) s.limit = nullptr;  // No such code: the check at the end of the block fails.
   }
   int16_t& dc = s.segment->dc[block.component];
-  dc = static_cast<int16_t>(dc + value_after_code(s.window.bits, entry));
-  std::memcpy(s.out, &dc, sizeof dc);
-  s.out += sizeof dc;
-  s.window.drop(CodeEntry::total_bits(entry));
+  dc = static_cast<int16_t>(dc + value_after_code(h.window.bits, entry));
+  h.out += sizeof dc;
+  store_coefficient(h.out, static_cast<uint16_t>(dc));
+  h.window.drop(CodeEntry::total_bits(entry));
 }
 
 // An AC symbol that the fast table does not hold.
-HWY_NOINLINE void decode_slow_symbol(Stream& s) {
-  const CodeTable& table = *reinterpret_cast<const FastTable*>(s.ac)->code;
-  s.window.refill();
-  uint32_t entry = table.entry[s.window.bits >> (64 - kCodeBits)];
-  if (entry == 0) entry = table.find_long(s.window.bits, TableClass::kAc);
-  if (entry == 0) {
-    s.out += kInvalidCodeAdvance;
-    return;
+HWY_INLINE void decode_slow_symbol(HotStream& h) {
+  const CodeTable& table = *reinterpret_cast<const FastTable*>(h.ac)->code;
+  h.window.refill();
+  uint32_t entry = table.entry[h.window.bits >> (64 - kCodeBits)];
+  if (HWY_UNLIKELY(entry == 0)) {
+    entry = table.find_long(h.window.bits, TableClass::kAc);
+    if (entry == 0) {
+      h.out += kInvalidCodeAdvance;
+      return;
+    }
   }
-  const int16_t value = static_cast<int16_t>(value_after_code(s.window.bits, entry));
-  s.out += CodeEntry::advance(entry);
-  std::memcpy(s.out - sizeof value, &value, sizeof value);
-  s.window.drop(CodeEntry::total_bits(entry));
+  h.out += CodeEntry::advance(entry);
+  store_coefficient(h.out, static_cast<uint64_t>(value_after_code(h.window.bits, entry)));
+  h.window.drop(CodeEntry::total_bits(entry));
 }
 
 // Checks the block that ended and begins the next one.
-HWY_INLINE Progress end_block(Stream& s, const BaselineHeader& header) {
-  const uint32_t past = static_cast<uint32_t>(s.out - s.block_end);
+HWY_INLINE Progress end_block(HotStream& h, Stream& s, const BaselineHeader& header) {
+  const uint32_t past = static_cast<uint32_t>(h.out - h.block_end);
   const bool ended_inside = past == 0 || past - kEndOfBlockFirst <= kEndOfBlockLast - kEndOfBlockFirst;
-  if (HWY_UNLIKELY(!(ended_inside & (s.window.next <= s.limit)))) return Progress::kBad;
-  s.out = s.block_end;
+  if (HWY_UNLIKELY(!(ended_inside & (h.window.next <= s.limit)))) return Progress::kBad;
+  h.out = h.block_end;
   if (++s.block == header.blocks_per_mcu) {
     s.block = 0;
     if (--s.mcus == 0) return Progress::kSegmentDone;
   }
-  begin_block(s, header);
+  begin_block(h, s, header);
   return Progress::kMore;
 }
 
-// A few symbols of one stream, with its state in registers.
-HWY_INLINE Progress advance_stream(Stream& s, const BaselineHeader& header) {
-  BitWindow window = s.window;
-  window.refill();
-  uint8_t* out = s.out;
-  uint8_t* const block_end = s.block_end;
-  const uint32_t* const ac = s.ac;
-  HWY_UNROLL(kSymbolsPerRefill)
-  for (int i = 0; i < kSymbolsPerRefill; i++) {
-    const uint32_t entry = ac[window.bits >> (64 - kFastBits)];
-    out += static_cast<uint8_t>(entry >> 8);
-    const uint16_t value = static_cast<uint16_t>(entry >> 16);
-    std::memcpy(out - sizeof value, &value, sizeof value);
-    window.bits <<= entry & 63;
-    window.valid -= entry;  // Only its low six bits count.
-    if (HWY_UNLIKELY(out >= block_end)) {
-      s.window = window;
-      s.out = out;
-      if (entry == kSlowEntry) {
-        s.out -= kSlowAdvance;
-        decode_slow_symbol(s);
-        if (s.out < block_end) return Progress::kMore;
-      }
-      return end_block(s, header);
-    }
+// One look-up of one stream: a symbol, or two.
+HWY_INLINE Progress advance_stream(HotStream& h, Stream& s, const BaselineHeader& header) {
+  const HotStream before = h;
+  const uint64_t entry = h.ac[before.window.bits >> (64 - kFastBits)];
+  uint8_t* const first = before.out + FastTable::first_advance(entry);
+  store_coefficient(first, FastTable::first_value(entry));
+  h.out += FastTable::advance(entry);
+  store_coefficient(h.out, FastTable::last_value(entry));
+  h.window.bits <<= entry & 63;
+  h.window.valid -= static_cast<uint32_t>(entry);  // Only its low six bits count.
+  if (HWY_LIKELY(h.out < h.block_end)) return Progress::kMore;
+  if (HWY_UNLIKELY(entry == kSlowEntry)) {
+    h.out = before.out;
+    decode_slow_symbol(h);
+    if (HWY_LIKELY(h.out < h.block_end)) return Progress::kMore;
+  } else {
+    // Where the first symbol ended the block, the second is not its own.
+    const bool ended_by_first = first >= h.block_end;
+    const uint32_t bits = ended_by_first ? FastTable::first_bits(entry) : static_cast<uint32_t>(entry & 63);
+    h.out = ended_by_first ? first : h.out;
+    h.window.bits = before.window.bits << bits;
+    h.window.valid = before.window.valid - bits;
   }
-  s.window = window;
-  s.out = out;
-  return Progress::kMore;
+  return end_block(h, s, header);
 }
 
-HWY_INLINE void start_stream(Stream& s, const BaselineHeader& header, EntropySegment& segment) {
-  s.window.start(segment.bytes, segment.first_bit);
-  s.out = reinterpret_cast<uint8_t*>(segment.coefficients);
+HWY_INLINE void start_stream(HotStream& h, Stream& s, const BaselineHeader& header, EntropySegment& segment) {
+  h.window.start(segment.bytes, segment.first_bit);
+  h.out = reinterpret_cast<uint8_t*>(segment.coefficients);
   s.limit = segment.bytes + segment.size + sizeof(uint64_t);
   s.block = 0;
   s.mcus = segment.mcus;
   s.segment = &segment;
-  begin_block(s, header);
+  begin_block(h, s, header);
+}
+
+// What follows the end of a segment: another one, or nothing (then `finished`), or bad news.
+enum class Next { kBegun, kFinished, kBad };
+
+HWY_NOINLINE Next next_segment(HotStream& h, Stream& s, const BaselineHeader& header, SegmentQueue& queue) {
+  const EntropySegment& segment = *s.segment;
+  const uint64_t end_bit = h.window.position(segment.bytes);
+  if (end_bit > segment.size * 8) return Next::kBad;
+  if (segment.expected_end_bit != 0 && end_bit != segment.expected_end_bit) return Next::kBad;
+  if (queue.empty()) return Next::kFinished;
+  start_stream(h, s, header, *queue.next++);
+  return Next::kBegun;
+}
+
+// What the streams of one interleaved run share.
+struct Run {
+  const BaselineHeader& header;
+  Stream* streams;
+  SegmentQueue& queue;
+  int finished = -1;  // The stream that found no more segments.
+  Next next = Next::kBegun;
+};
+
+// One look-up of stream `way`. False: the run is over.
+HWY_INLINE bool advance(Run& run, HotStream& h, int way) {
+  const Progress progress = advance_stream(h, run.streams[way], run.header);
+  if (HWY_LIKELY(progress == Progress::kMore)) return true;
+  // A copy: what a call can reach does not stay in registers.
+  HotStream ended = h;
+  run.next = progress == Progress::kBad ? Next::kBad : next_segment(ended, run.streams[way], run.header, run.queue);
+  h = ended;
+  run.finished = way;
+  return run.next == Next::kBegun;
+}
+
+template <int kWays>
+HWY_INLINE bool advance_all(Run& run, HotStream& h0, HotStream& h1, HotStream& h2, HotStream& h3) {
+  return advance(run, h0, 0) && (kWays < 2 || advance(run, h1, 1)) && (kWays < 3 || advance(run, h2, 2)) &&
+         (kWays < 4 || advance(run, h3, 3));
+}
+
+// Decodes with kWays streams until one of them finds no more segments; the last one then takes its place. False: bad.
+// Each stream is a variable of its own, so that what every symbol changes stays in registers.
+template <int kWays>
+bool decode_interleaved(const BaselineHeader& header, HotStream* hot, Stream* streams, SegmentQueue& queue) {
+  static_assert(kWays >= 1 && kWays <= kMaxWays && kMaxWays == 4);
+  HotStream h0 = hot[0], h1 = hot[1 % kWays], h2 = hot[2 % kWays], h3 = hot[3 % kWays];
+  Run run{header, streams, queue};
+  do {
+    h0.window.refill();
+    if constexpr (kWays > 1) h1.window.refill();
+    if constexpr (kWays > 2) h2.window.refill();
+    if constexpr (kWays > 3) h3.window.refill();
+    // Three look-ups take 33 of the 56 bits; a stream that begins a block or meets a long symbol refills by itself.
+  } while (advance_all<kWays>(run, h0, h1, h2, h3) && advance_all<kWays>(run, h0, h1, h2, h3) &&
+           advance_all<kWays>(run, h0, h1, h2, h3));
+  if (run.next == Next::kBad) return false;
+  hot[0] = h0;
+  if constexpr (kWays > 1) hot[1] = h1;
+  if constexpr (kWays > 2) hot[2] = h2;
+  if constexpr (kWays > 3) hot[3] = h3;
+  hot[run.finished] = hot[kWays - 1];
+  streams[run.finished] = streams[kWays - 1];
+  return true;
 }
 
 bool decode_segments(const BaselineHeader& header, EntropySegment* segments, size_t count) {
+  HotStream hot[kMaxWays];
   Stream streams[kMaxWays];
-  size_t started = 0;
+  SegmentQueue queue{segments, segments + count};
   int live = 0;
-  while (live < kMaxWays && started < count) start_stream(streams[live++], header, segments[started++]);
-  while (live > 0) {
-    for (Stream* stream = streams; stream != streams + live; stream++) {
-      Stream& s = *stream;
-      const Progress progress = advance_stream(s, header);
-      if (HWY_LIKELY(progress == Progress::kMore)) continue;
-      if (progress == Progress::kBad) return false;
-      const EntropySegment& segment = *s.segment;
-      const uint64_t end_bit = s.window.position(segment.bytes);
-      if (end_bit > segment.size * 8) return false;
-      if (segment.expected_end_bit != 0 && end_bit != segment.expected_end_bit) return false;
-      if (started < count) {
-        start_stream(s, header, segments[started++]);
-      } else {
-        s = streams[--live];
-        stream--;
-      }
-    }
+  for (; live < kMaxWays && !queue.empty(); live++) start_stream(hot[live], streams[live], header, *queue.next++);
+  for (; live > 0; live--) {
+    const bool good = live == 4   ? decode_interleaved<4>(header, hot, streams, queue)
+                      : live == 3 ? decode_interleaved<3>(header, hot, streams, queue)
+                      : live == 2 ? decode_interleaved<2>(header, hot, streams, queue)
+                                  : decode_interleaved<1>(header, hot, streams, queue);
+    if (!good) return false;
   }
   return true;
 }

@@ -18,7 +18,8 @@
 namespace imgpack::jpeg {
 namespace {
 
-constexpr int kGroupRows = 8;  // MCU rows whose coefficients are held at once.
+constexpr int kGroupRows = 8;       // MCU rows whose coefficients are held at once, at most.
+constexpr int kGroupSegments = 16;  // Where the index has entries for it: enough that interleaving seldom runs dry.
 constexpr size_t kStrideAlign = 64;
 
 template <class T>
@@ -31,6 +32,13 @@ T* at_least(std::vector<T>& v, size_t n) {
 struct McuRange {
   int column0 = 0, column1 = 0, row0 = 0, row1 = 0;
   int entry = 0;  // Of each row: the one that column0 belongs to.
+  int mcus_per_entry = 1;
+
+  // In groups of equal size: a last group of a row or two would be decoded with little to interleave.
+  int rows_at_once() const {
+    const int rows = row1 - row0, groups = (rows + kGroupRows - 1) / kGroupRows;
+    return (rows + groups - 1) / groups;
+  }
 };
 
 // How one component is resized along one axis, in its own samples.
@@ -84,7 +92,7 @@ struct FastDecoder::State {
 
 void FastDecoder::State::lay_out(const SampleWindow& w, int out_width, int out_height, Filter filter,
                                  int mcus_per_entry) {
-  range = {header.mcus_per_row, 0, header.mcu_rows, 0, 0};
+  range = {header.mcus_per_row, 0, header.mcu_rows, 0, 0, mcus_per_entry};
   const int sets = chroma_is_smaller() ? 2 : 1;
   for (int set = 0; set < sets; set++) {
     Geometry& g = geometry[set];
@@ -120,7 +128,14 @@ void FastDecoder::State::prepare_planes() {
 
 void FastDecoder::State::decode_coefficients(int row, int rows) {
   requests.clear();
-  for (int r = row; r < row + rows; r++) requests.push_back({r, range.entry, range.column1});
+  const int every = range.mcus_per_entry, entries = (range.column1 + every - 1) / every - range.entry;
+  const int parts = std::clamp(kGroupSegments / rows, 1, entries);
+  for (int r = row; r < row + rows; r++) {
+    for (int part = 0; part < parts; part++) {
+      const int first = range.entry + entries * part / parts, end = range.entry + entries * (part + 1) / parts;
+      requests.push_back({r, first, std::min(end * every, range.column1)});
+    }
+  }
   cutter.cut(requests);
   if (!decode_segments(header, cutter.segments().data(), cutter.segments().size())) {
     throw Error(ErrorKind::kCorruption, "JPEG stream damaged: expected Huffman codes of whole blocks, found others", {},
@@ -213,8 +228,9 @@ FastDecoder::Result FastDecoder::decode(std::span<const std::byte> jpeg, std::sp
   job.line = at_least(s.line, widest + 2 * kLineSlack);
 
   int next_output = 0;
-  for (int row = s.range.row0; row < s.range.row1; row += kGroupRows) {
-    const int rows = std::min(kGroupRows, s.range.row1 - row);
+  const int rows_at_once = s.range.rows_at_once();
+  for (int row = s.range.row0; row < s.range.row1; row += rows_at_once) {
+    const int rows = std::min(rows_at_once, s.range.row1 - row);
     s.decode_coefficients(row, rows);
     s.make_room(rows);
     for (size_t i = 0; i < s.cutter.pieces().size(); i++) s.transform(s.cutter.pieces()[i], s.cutter.segments()[i]);

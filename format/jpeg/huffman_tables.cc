@@ -38,26 +38,75 @@ bool CodeTable::build(std::span<const uint8_t> counts, std::span<const uint8_t> 
   return true;
 }
 
-void FastTable::build(const CodeTable& table) {
-  code = &table;
-  if (source == table.source) return;
-  std::fill(std::begin(entry), std::end(entry), kSlowEntry);
-  source = table.source;
+namespace {
+
+constexpr int kFastEntries = 1 << kFastBits;
+
+// Calls found(first, spare, bits, advance, value) for each symbol and value that fit: entries first to
+// first + 2^spare - 1 begin with their bits.
+template <class Found>
+void for_each_symbol(const TableSource& source, Found&& found) {
   int pattern = 0, next = 0;
   for (int bits = 1; bits <= kFastBits; bits++, pattern <<= 1) {
     for (int i = 0; i < source.counts[bits - 1]; i++, pattern++, next++) {
       const uint32_t symbol = source.symbols[next];
       const int size = static_cast<int>(symbol & 15), spare = kFastBits - bits - size;
       if (spare < 0) continue;
-      const uint32_t without_value = static_cast<uint32_t>(bits + size) | ac_advance(symbol) << 8;
       for (int raw = 0; raw < 1 << size; raw++) {
         // The code's value bits: the upper half stands for positive values, the lower for negative ones.
         const int value = size == 0 ? 0 : raw >= 1 << (size - 1) ? raw : raw + 1 - (1 << size);
-        std::fill_n(&entry[((pattern << size) + raw) << spare], 1 << spare,
-                    without_value | static_cast<uint32_t>(static_cast<uint16_t>(value)) << 16);
+        found(((pattern << size) + raw) << spare, spare, static_cast<uint64_t>(bits + size),
+              uint64_t{ac_advance(symbol)}, uint64_t{static_cast<uint16_t>(value)});
       }
     }
   }
+}
+
+// What a second symbol adds to an entry whose first one leaves `spare` bits, by these bits; 0: none fits.
+class SecondSymbols {
+ public:
+  explicit SecondSymbols(const TableSource& source) {
+    std::fill(std::begin(whole_), std::end(whole_), uint64_t{0});
+    for_each_symbol(source, [&](int first, int spare, uint64_t bits, uint64_t advance, uint64_t value) {
+      std::fill_n(&whole_[first], 1 << spare, bits | advance << 16 | value << 48);
+    });
+  }
+
+  const uint64_t* with_spare(int spare) {
+    uint64_t* const list = &lists_[1 << spare];
+    if ((made_ >> spare & 1) == 0) {
+      made_ |= 1u << spare;
+      for (int i = 0; i < 1 << spare; i++) {
+        const uint64_t second = whole_[i << (kFastBits - spare)];
+        list[i] = (second & 63) <= static_cast<uint64_t>(spare) ? second : 0;
+      }
+    }
+    return list;
+  }
+
+ private:
+  uint64_t whole_[kFastEntries];
+  uint64_t lists_[kFastEntries];  // That of `spare` begins at 2^spare.
+  uint32_t made_ = 0;
+};
+
+}  // namespace
+
+void FastTable::build(const CodeTable& table) {
+  code = &table;
+  if (source == table.source) return;
+  source = table.source;
+  std::fill(std::begin(entry), std::end(entry), kSlowEntry);
+  SecondSymbols seconds(source);
+  for_each_symbol(source, [&](int first, int spare, uint64_t bits, uint64_t advance, uint64_t value) {
+    const uint64_t one = bits | advance << 8 | advance << 16 | bits << 24 | value << 32, last = value << 48;
+    if (spare == 0 || advance == kEndOfBlockAdvance) {  // Nothing follows the end of a block.
+      std::fill_n(&entry[first], 1 << spare, one + last);
+      return;
+    }
+    const uint64_t* const second = seconds.with_spare(spare);
+    for (int i = 0; i < 1 << spare; i++) entry[first + i] = one + (second[i] != 0 ? second[i] : last);
+  });
 }
 
 }  // namespace imgpack::jpeg

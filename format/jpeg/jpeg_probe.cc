@@ -80,7 +80,7 @@ std::string at_offset(const char* what, size_t offset) {
 }
 
 // Empty: the header is whole.
-std::string read_markers(std::span<const std::byte> bytes, Header& header) {
+std::string read_markers(std::span<const std::byte> bytes, ProbeDepth depth, Header& header) {
   MarkerWalk walk(bytes);
   if (walk.next() != MarkerWalk::Step::kSegment || walk.segment().marker != kSoi || walk.segment().end != 2)
     return "it does not begin with a JPEG marker";
@@ -104,7 +104,7 @@ std::string read_markers(std::span<const std::byte> bytes, Header& header) {
     if (marker == kSos) {
       if (!header.has_frame) return at_offset("a scan comes before the frame header,", segment.begin);
       header.info.scans++;
-      if (!walk.skip_entropy_coded()) return {};
+      if (depth == ProbeDepth::kFirstScan || !walk.skip_entropy_coded()) return {};
     } else if (is_frame_header(marker)) {
       wrong = parse_frame(header, marker, segment.payload);
     } else if (marker == kDri && header.info.scans == 0) {
@@ -119,9 +119,9 @@ std::string read_markers(std::span<const std::byte> bytes, Header& header) {
 
 }  // namespace
 
-std::optional<JpegInfo> probe_jpeg(std::span<const std::byte> bytes, std::string* why) {
+std::optional<JpegInfo> probe_jpeg(std::span<const std::byte> bytes, std::string* why, ProbeDepth depth) {
   Header header;
-  std::string wrong = read_markers(bytes, header);
+  std::string wrong = read_markers(bytes, depth, header);
   if (!wrong.empty()) {
     if (why != nullptr) *why = std::move(wrong);
     return std::nullopt;

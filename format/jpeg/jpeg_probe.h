@@ -31,9 +31,16 @@ struct JpegInfo {
   bool ends_with_eoi = false;  // The last scan is closed by an EOI marker. Bytes after it are allowed.
 };
 
+enum class ProbeDepth {
+  kWholeFile,  // Every marker. Looks for them in the entropy-coded data of all scans.
+  kFirstScan,  // What stands before the first scan's data, whatever the length of the file: sizes and kind, not yet
+               // the number of scans, the end, or metadata behind a scan.
+};
+
 // nullopt: not a JPEG, or its header is damaged; `*why` then says what is wrong.
-// Reads every marker of the file, none of the entropy-coded data. Allocates nothing on success.
-std::optional<JpegInfo> probe_jpeg(std::span<const std::byte> bytes, std::string* why = nullptr);
+// Decodes nothing. Allocates nothing on success.
+std::optional<JpegInfo> probe_jpeg(std::span<const std::byte> bytes, std::string* why = nullptr,
+                                   ProbeDepth depth = ProbeDepth::kWholeFile);
 
 // Coded 8x8 blocks of the frame, padding included: what memory and time of a decode are proportional to.
 uint64_t coded_blocks(const JpegInfo& info);

@@ -40,6 +40,18 @@ if [ -z "$conf_source" ]; then
   say "no source is configured: $point is yours"
   exit 0
 fi
+if [ "$conf_source" = kaggle ] && ! command -v kaggle >/dev/null; then
+  step='installing the kaggle command'
+  tools=$state_folder/kaggle requirements=${aws_scripts%/scripts/aws}/scripts/requirements/kaggle.txt
+  if [ ! -x "$tools/bin/kaggle" ]; then
+    [ -f "$requirements" ] || die "$exit_state" "there is no kaggle command, and $requirements is not in the package"
+    say "$step"
+    change mkdir -p "$state_folder"
+    change python3 -m venv "$tools" || die "$exit_failed" "python3 cannot make an environment in $tools"
+    change "$tools/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" || die "$exit_failed" "pip cannot install $requirements"
+  fi
+  export PATH=$tools/bin:$PATH
+fi
 step=fetch
 common_flags
 fetch=("$aws_scripts/fetch-imagenet.sh" --dest "$point" --source "$conf_source" --volume "$volume_id" "${common[@]}")

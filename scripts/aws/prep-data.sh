@@ -26,6 +26,10 @@ building=$opt_dest/pack.building
 
 source_path=$opt_source
 if [ -z "$source_path" ]; then
+  if is_dry_run && [ ! -f "$fetched" ]; then
+    log_line "would build and verify a pack of what fetch-imagenet.sh fetches to $opt_dest"
+    exit 0
+  fi
   [ -f "$fetched" ] || die "$exit_state" "there is no --source, and fetch-imagenet.sh has fetched nothing to $opt_dest"
   source_path=$(sed -n 's/^path //p' "$fetched")
 fi

@@ -50,6 +50,14 @@ if [ -n "$opt_source" ]; then
   [ -n "$opt_package" ] || die_usage "--source needs --package: the machine has no programs otherwise"
 fi
 [ -z "$opt_kaggle_parameter" ] || check_parameter_name "$opt_kaggle_parameter" kaggle-parameter
+# What the machine's role may read, told here and not by the machine an hour later.
+if [ "$opt_instance_profile" = "imgpack-$opt_name-prep" ]; then
+  own_bucket=${opt_bucket:-$(cut -d/ -f3 <<<"$opt_package")}
+  [[ $opt_source != s3://* || $opt_source == "s3://$own_bucket/$opt_name/source/"* ]] ||
+    die_usage "--source $opt_source: the machine's role may read images under s3://$own_bucket/$opt_name/source/ only" "copy them there (aws s3 sync), or give an --instance-profile that may read them where they are"
+  [[ -z $opt_kaggle_parameter || $opt_kaggle_parameter == "/imgpack/$opt_name/"* ]] ||
+    die_usage "--kaggle-parameter $opt_kaggle_parameter: the machine's role may read parameters under /imgpack/$opt_name/ only" "aws ssm put-parameter --type SecureString --name /imgpack/$opt_name/kaggle --value USER:KEY"
+fi
 [ -z "$opt_package" ] || [[ $opt_package == s3://* ]] || [ -n "$opt_bucket" ] || die_usage "--package needs --bucket to be stored in"
 take_lock "$opt_name"
 

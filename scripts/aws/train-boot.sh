@@ -86,6 +86,10 @@ wait_for "the data volume of '$conf_name' attached to $machine" 5 data_volume_is
 common_flags
 "$aws_scripts/volume-mount.sh" --volume "$volume_id" --mount "$point" --read-only "${common[@]}" >/dev/null
 shards=$point/pack
+if is_dry_run && ! mountpoint -q "$point"; then
+  log_line "would warm the pack in $shards, write $units/imgtrain.service and start it"
+  exit 0
+fi
 [ -f "$shards/manifest.json" ] || die "$exit_state" "$volume_id is mounted, but $shards is no pack"
 
 warm() { "$aws_scripts/spot-watch.sh" -- "$aws_scripts/volume-warm.sh" --volume "$volume_id" --files "$shards" --rate "${conf_warm_rate:-0}" "${common[@]}"; }

@@ -27,24 +27,20 @@ if [ "$opt_console" = 1 ]; then
   printf '%s\n' "$aws_out" | tail -n "$opt_lines"
   exit 0
 fi
-# shellcheck disable=SC2016  # the backquotes are part of the query
-aws_read s3api list-objects-v2 --bucket "$store_bucket" --prefix "$store_prefix/logs/" \
-  --query 'sort_by(Contents || `[]`,&LastModified)[].[LastModified,Size,Key]' --output text
-logs=$(text_or_empty "$aws_out")
-[ -n "$logs" ] || die "$exit_state" "no machine has stored a log of run $opt_run yet" "--console --machine shows what it wrote while booting"
+store_newest logs imgtrain.log || die "$exit_state" "no machine has stored a log of run $opt_run yet" "--console --machine shows what it wrote while booting"
 if [ "$opt_list" = 1 ]; then
-  printf '%s\n' "$logs"
+  printf '%s\n' "$newest_list"
   exit 0
 fi
-key=$(tail -n 1 <<<"$logs" | cut -f3)
-[ -z "$opt_machine" ] || key=$store_prefix/logs/$opt_machine/imgtrain.log
+key=$newest_key
+[ -z "$opt_machine" ] || key=logs/$opt_machine/imgtrain.log
 shown=$temp_folder/shown
-store_get "${key#"$store_prefix/"}" "$shown" || die "$exit_state" "$opt_machine has stored no log of run $opt_run"
-say "${key#"$store_prefix/logs/"}"
+store_get "$key" "$shown" || die "$exit_state" "$opt_machine has stored no log of run $opt_run"
+say "${key#logs/}"
 tail -n "$opt_lines" "$shown"
 while [ "$opt_follow" = 1 ] && ((EPOCHSECONDS < deadline)); do
   pause 30
-  store_get "${key#"$store_prefix/"}" "$temp_folder/now" || continue
+  store_get "$key" "$temp_folder/now" || continue
   # The stored log is the last megabyte: what is new begins after the last line that was shown.
   awk -v last="$(tail -n 1 "$shown")" 'NR == FNR { if ($0 == last) at = FNR; next } FNR > at' "$temp_folder/now" "$temp_folder/now"
   mv "$temp_folder/now" "$shown"

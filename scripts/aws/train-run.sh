@@ -4,7 +4,8 @@
 #   take the lease -> bring the run folder -> imgtrain … -> store the run folder -> give the lease back
 #                                              |  every 5 s:     look for an interruption notice
 #                                              |  every minute:  renew the lease, look for a request to stop
-#                                              |  every --sync:  store the run folder, in the background
+#                                              |  every --sync:  store the run folder, in the background; every minute
+#                                              |                 once EC2 has recommended a rebalance
 #
 # On a notice imgtrain gets SIGTERM, saves and exits 75 (it may have seen the notice itself: the same then happens a
 # little earlier). What ends here with 75 is tried again, on this machine or on the next. When the run is done, asked to stop, out of time, or failing again and again, no machine
@@ -85,7 +86,7 @@ nap() {
   kill $! 2>/dev/null || :
 }
 if command -v nvidia-smi >/dev/null; then
-  "$aws_scripts/gpu-monitor.sh" --out "$opt_folder/gpu.csv" --interval 30s &
+  "$aws_scripts/gpu-monitor.sh" --out "$state_folder/gpu.csv" --interval 30s &
   monitor=$!
 fi
 
@@ -96,7 +97,7 @@ store_in_background() {
   synced=$EPOCHSECONDS
   if [ -n "$sync_job" ] && kill -0 "$sync_job" 2>/dev/null; then return 0; fi
   {
-    "${push_command[@]}" --timeout "${sync_s}s" --prune 5 >/dev/null || warn "storing the run folder failed; the next try is in $sync_s s"
+    "${push_command[@]}" --timeout "$opt_sync" --prune 5 >/dev/null || warn "storing the run folder failed; the next try is in $sync_s s"
     attempt tell_of_machine || warn "ledger and log cannot be stored"
   } &
   sync_job=$!
@@ -139,8 +140,8 @@ while alive && [ -z "$ended_by" ]; do
   [ "$opt_follower" = 0 ] || continue
   if [ -z "$ended_by" ] && ((EPOCHSECONDS - renewed >= heartbeat_s)); then heartbeat; fi
   if [ "$hinted" = 0 ] && rebalance_recommended; then
-    say "EC2 may soon take this machine back (rebalance recommendation): storing the run folder now"
-    hinted=1 synced=0
+    say "EC2 may soon take this machine back (rebalance recommendation): storing the run folder now, and more often"
+    hinted=1 synced=0 sync_s=$((sync_s < heartbeat_s ? sync_s : heartbeat_s))
   fi
   if ((EPOCHSECONDS - synced >= sync_s)) && alive; then store_in_background; fi
 done

@@ -44,9 +44,9 @@ if store_get latest "$temp_folder/latest"; then
   read -r newest _ <"$temp_folder/latest"
   if store_get "$newest" "$temp_folder/manifest"; then
     if file_of '(^|/)metrics[.]csv$' "$temp_folder/metrics"; then metrics=$(tail -n 2 "$temp_folder/metrics"); fi
-    if file_of '(^|/)gpu[.]csv$' "$temp_folder/gpu"; then gpus=$("$aws_scripts/gpu-monitor.sh" --summary "$temp_folder/gpu"); fi
   fi
 fi
+if store_newest logs gpu.csv && store_get "$newest_key" "$temp_folder/gpu"; then gpus=$("$aws_scripts/gpu-monitor.sh" --summary "$temp_folder/gpu"); fi
 if [ "$opt_json" = 1 ]; then
   result "state=$state" "run=$opt_run" "machines=$(cut -f1 <<<"$machines" | paste -sd,)" "lease=$lease" "stored=${newest##*/}" "note=$line"
   exit 0

@@ -23,7 +23,10 @@ need lsblk blkid findmnt mountpoint awk
 point=${opt_mount%/}
 
 device_is_there() { find_device "$opt_volume"; }
-if [ "$time_limit_s" = 0 ] || ! device_is_there; then
+if ! device_is_there; then
+  # What is attached nowhere will not appear, however long one waits.
+  read_volume "$opt_volume" || die "$exit_state" "EC2 knows no volume $opt_volume"
+  [ -n "$volume_instance" ] || die "$exit_state" "volume $opt_volume is attached to no machine" "scripts/aws/volume-attach.sh --volume $opt_volume --instance i-…"
   say "waiting for the device of $opt_volume"
   wait_for "a device with the serial number of $opt_volume" 2 device_is_there
 fi
@@ -38,7 +41,17 @@ prove_blank() {
   device_is_zero "$device" || die "$exit_refused" "$device ($opt_volume) has no file system that is known here, but it is not empty either: it is not formatted" "look at it first: file -s $device; nothing was changed"
 }
 
+# The mount point first: nothing is formatted for a place where it cannot be mounted.
 device_holds "$device"
+uuid=
+[ "$holds" != ext4 ] || filesystem_uuid "$device"
+fstab_claim "$point"
+[ -z "$claim" ] || [ "$claim" = "UUID=$uuid" ] || die "$exit_state" "$fstab: $point belongs to $claim, not to ${uuid:+UUID=$uuid on }$device" "choose another --mount, or remove that line"
+mounted_from "$point"
+if [ -n "$source" ]; then
+  [ "$(readlink -f "$source")" = "$(readlink -f "$device")" ] || die "$exit_state" "$point is taken by $source" "choose another --mount, or unmount it"
+fi
+
 case $holds in
 ext4) ;;
 '')
@@ -47,18 +60,14 @@ ext4) ;;
   change mkfs.ext4 -q -L imgpack -m 0 -E lazy_itable_init=1 "$device" </dev/null || die "$exit_failed" "mkfs.ext4 failed on $device"
   set_tags "$opt_volume" "$tag_state=formatted"
   if is_dry_run; then exit 0; fi
+  filesystem_uuid "$device"
   ;;
 *) die "$exit_refused" "$device ($opt_volume) holds $holds, not ext4: it is neither mounted nor formatted" ;;
 esac
-filesystem_uuid "$device"
 
 options=defaults
 [ "$opt_read_only" = 0 ] || options=ro
-fstab_claim "$point"
-[ -z "$claim" ] || [ "$claim" = "UUID=$uuid" ] || die "$exit_state" "$fstab: $point belongs to $claim, not to UUID=$uuid" "choose another --mount, or remove that line"
-mounted_from "$point"
 if [ -n "$source" ]; then
-  [ "$(readlink -f "$source")" = "$(readlink -f "$device")" ] || die "$exit_state" "$point is taken by $source" "choose another --mount, or unmount it"
   say "$device is mounted on $point already"
 else
   # A file system that was in use elsewhere until the power went may need its journal replayed before it can grow.

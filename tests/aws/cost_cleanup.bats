@@ -10,7 +10,6 @@ setup() {
 }
 hours_are() { awk "BEGIN { d = $1 - $2; exit !(d < 0.02 && d > -0.02) }"; }
 
-# scenario 57
 @test "the table of the documentation is what the price table gives, to the cent" {
   script cost --plan table
   assert_status 0
@@ -114,7 +113,6 @@ there() { # VOLUME
 }
 there_snapshot() { ec2 describe-snapshots --snapshot-ids "$1" >/dev/null 2>&1; }
 
-# scenario 58
 @test "cleanup lists everything with dollars a day and removes nothing without --yes" {
   a_project n
   script cleanup --name n

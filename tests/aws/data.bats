@@ -50,7 +50,6 @@ marker() { cat "$dest/.imgpack/fetched" 2>/dev/null; }
   assert_said 'fetched before'
 }
 
-# scenario 33
 @test "an archive with the wrong checksum is deleted, the exit code is 3, and nothing counts as fetched" {
   command -v aria2c >/dev/null || skip "needs aria2: scripts/setup --tests"
   mkdir "$BATS_TEST_TMPDIR/www"
@@ -73,7 +72,6 @@ marker() { cat "$dest/.imgpack/fetched" 2>/dev/null; }
   assert_file_not_exist "$dest/.imgpack/fetched"
 }
 
-# scenario 34
 @test "an archive that was cut off is no fetched archive" {
   mkdir "$BATS_TEST_TMPDIR/in"
   make_archive "$BATS_TEST_TMPDIR/whole.tar.gz"
@@ -119,7 +117,6 @@ marker() { cat "$dest/.imgpack/fetched" 2>/dev/null; }
   assert_status 3
 }
 
-# scenario 36
 @test "without the kaggle command, a token, or with a token that others can read, it is told what to do" {
   mkdir "$BATS_TEST_TMPDIR/few"
   PATH=/usr/bin:/bin fetch kaggle
@@ -214,7 +211,6 @@ prep() { script prep-data --dest "$dest" --source "$BATS_TEST_TMPDIR/raw" "$@"; 
   assert_status 1
 }
 
-# scenario 31
 @test "a full disk is told as such, and no step counts as done" {
   need_loop_devices
   make_disk 16
@@ -228,7 +224,6 @@ prep() { script prep-data --dest "$dest" --source "$BATS_TEST_TMPDIR/raw" "$@"; 
   run ! ls "$dest"/.imgpack/built-* "$dest"/.imgpack/verified-*
 }
 
-# scenario 32
 @test "a disk that fails while verifying leaves no verified mark" {
   need_loop_devices
   make_disk 64
@@ -247,7 +242,6 @@ prep() { script prep-data --dest "$dest" --source "$BATS_TEST_TMPDIR/raw" "$@"; 
   run ! ls "$dest"/.imgpack/verified-*
 }
 
-# scenario 35
 @test "after kill -9 in the middle of a build the same command completes it, with the same pack id" {
   make_source
   FAKE_BUILD_SECONDS=30 setsid "$scripts/prep-data.sh" --dest "$dest" --source "$BATS_TEST_TMPDIR/raw" >/dev/null 2>&1 3>&- &

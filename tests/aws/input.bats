@@ -13,7 +13,6 @@ every_script() {
   done
 }
 
-# scenario 1
 @test "every script without its required options exits 2 and shows its usage" {
   local name
   for name in $(every_script); do
@@ -41,7 +40,6 @@ every_script() {
   [ "$(curl -sf "$server/_fault/log")" = '[]' ]
 }
 
-# scenario 2
 @test "impossible ids, sizes, zones and names exit 2 without a call" {
   local id
   for id in 'vol-' 'vol-12 34' '$(touch pwned)' 'vol-0123456789abcdef0;ls' 'i-0123456789abcdef0'; do
@@ -74,6 +72,22 @@ every_script() {
   [ "$(curl -sf "$server/_fault/log")" = '[]' ]
 }
 
+@test "a folder in S3 or a parameter that the machine's role could not read is refused before a call" {
+  script prep-launch --name n --package p --bucket bucket --source s3://other/images/
+  assert_status 2
+  assert_said 's3://bucket/n/source/'
+  script prep-launch --name n --package p --bucket bucket --source s3://bucket/images/
+  assert_status 2
+  script prep-launch --name n --package p --bucket bucket --source kaggle --kaggle-parameter /imgpack/other/kaggle
+  assert_status 2
+  assert_said '/imgpack/n/'
+  [ "$(curl -sf "$server/_fault/log")" = '[]' ]
+  script prep-launch --name n --package p --bucket bucket --source s3://bucket/n/source/images/
+  refute_said 'role may read'
+  script prep-launch --name n --package p --bucket bucket --source s3://other/images/ --instance-profile mine
+  refute_said 'role may read'
+}
+
 @test "an unknown option names the nearest one" {
   script volume-create --name n --size 10 --troughput 125
   assert_status 2
@@ -82,7 +96,6 @@ every_script() {
   assert_said 'did you mean --throughput?'
 }
 
-# scenario 3
 @test "IOPS, throughput and initialization rates outside of EC2's limits exit 2 without a call" {
   script volume-create --name n --size 400 --az us-east-1a --iops 2999
   assert_status 2
@@ -112,7 +125,6 @@ every_script() {
   assert_status 0
 }
 
-# scenario 4
 @test "without the aws command the exit code is 7 and the message names it" {
   mkdir "$BATS_TEST_TMPDIR/few"
   local tool
@@ -133,7 +145,6 @@ every_script() {
   assert_output "$first"
 }
 
-# scenario 5
 @test "without credentials the exit code is 5 and the message says so" {
   unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
   script volume-create --name n --size 10 --az us-east-1a
@@ -149,7 +160,6 @@ every_script() {
   assert_said 'region'
 }
 
-# scenario 6
 @test "--dry-run of every script that changes something only asks, and says what it would do" {
   make_package "$BATS_TEST_TMPDIR/p.tar.gz"
   aws s3api create-bucket --bucket bucket >/dev/null
@@ -178,6 +188,59 @@ every_script() {
   dry train-launch --name free --bucket bucket --run r --package "$BATS_TEST_TMPDIR/p.tar.gz" --ami "${id[0]}" --nodes 2 --size 10
   dry train-stop --name free --bucket bucket --run r
   dry cleanup --name free
+  [ -z "$(changing_calls)" ] || { changing_calls >&2; false; }
+}
+
+@test "--dry-run on a machine changes no disk, no folder and no tag" {
+  need_loop_devices
+  use_stand_ins imgpack imgtrain shutdown systemctl nvidia-smi
+  export FAKE_LOG=$BATS_TEST_TMPDIR/log FSTAB=$BATS_TEST_TMPDIR/fstab IMGPACK_UNITS=$BATS_TEST_TMPDIR/units
+  : >"$FAKE_LOG"
+  make_disk 16
+  world '[{"op": "instance", "tags": {"imgpack:name": "n", "imgpack:role": "prep"}}, {"op": "volume", "instance": "@0", "tags": {"imgpack:name": "n", "imgpack:role": "data", "imgpack:state": "blank"}}]'
+  local machine=${id[0]} volume=${id[1]}
+  show_devices "$disk" "$volume"
+  aws s3api create-bucket --bucket bucket >/dev/null
+  mkdir "$BATS_TEST_TMPDIR/raw" "$BATS_TEST_TMPDIR/data" "$BATS_TEST_TMPDIR/units" "$BATS_TEST_TMPDIR/run"
+  echo image >"$BATS_TEST_TMPDIR/raw/a.JPEG"
+  echo weights >"$BATS_TEST_TMPDIR/run/final"
+  start_metadata
+  be_instance "$machine"
+  printf '%s\n' name=n region=us-east-1 "source=$BATS_TEST_TMPDIR/raw" "mount=$BATS_TEST_TMPDIR/data" >"$BATS_TEST_TMPDIR/prep.conf"
+  printf '%s\n' name=n region=us-east-1 bucket=bucket run=r recipe=smoke "mount=$BATS_TEST_TMPDIR/data" >"$BATS_TEST_TMPDIR/train.conf"
+  forget
+  local before
+  everything() { find "$BATS_TEST_TMPDIR/raw" "$BATS_TEST_TMPDIR/data" "$BATS_TEST_TMPDIR/units" "$BATS_TEST_TMPDIR/run" "$disk" -type b,f,d -exec cksum {} + 2>&1; }
+  before=$(everything)
+  dry() {
+    script "$@" --dry-run
+    assert_status 0
+    assert_said 'would'
+  }
+  local dest=(--dest "$BATS_TEST_TMPDIR/data")
+  dry volume-mount --volume "$volume" --mount "$BATS_TEST_TMPDIR/data" --mkfs --owner nobody
+  dry fetch-imagenet "${dest[@]}" --source "torrent:/$BATS_TEST_TMPDIR/x.torrent" --volume "$volume"
+  dry fetch-imagenet "${dest[@]}" --source "$BATS_TEST_TMPDIR/raw" --volume "$volume"
+  dry prep-data "${dest[@]}" --source "$BATS_TEST_TMPDIR/raw" --volume "$volume"
+  dry volume-warm --volume "$volume" --files "$BATS_TEST_TMPDIR/raw"
+  dry prep-boot --config "$BATS_TEST_TMPDIR/prep.conf"
+  mkfs.ext4 -q "$disk"
+  before=$(everything)
+  dry train-boot --config "$BATS_TEST_TMPDIR/train.conf"
+  assert_said '4 × NVIDIA A10G, driver 595'
+  dry run-store push --name n --bucket bucket --run r --folder "$BATS_TEST_TMPDIR/run"
+  dry run-store pull --name n --bucket bucket --run r --folder "$BATS_TEST_TMPDIR/run"
+  script train-run --name n --bucket bucket --run r --folder "$BATS_TEST_TMPDIR/run" --dry-run -- imgtrain
+  assert_status 0
+  assert_said 'would'
+  script spot-watch --dry-run -- rm -rf "$BATS_TEST_TMPDIR/raw"
+  assert_status 0
+  assert_said 'would'
+  stop_metadata
+  [ "$(everything)" = "$before" ]
+  release_disks
+  [ ! -s "$FAKE_LOG" ] || ! grep -E '^(imgpack|imgtrain|systemctl|shutdown)' "$FAKE_LOG"
+  [ ! -e "$FSTAB" ]
   [ -z "$(changing_calls)" ] || { changing_calls >&2; false; }
 }
 

@@ -15,7 +15,6 @@ teardown() { stop_metadata; }
 
 watch() { script spot-watch --poll 1s "$@"; }
 
-# scenario 46
 @test "a notice ends the command with a checkpoint and 75; going on later gives what an uninterrupted run gives" {
   FAKE_STEPS=40 imgtrain --out "$BATS_TEST_TMPDIR/straight"
   (
@@ -33,7 +32,6 @@ watch() { script spot-watch --poll 1s "$@"; }
   [ "$(grep -c resumed "$run_folder/train.log")" = 1 ]
 }
 
-# scenario 47
 @test "without a notice the command's own exit code is kept" {
   watch -- sh -c 'exit 0'
   assert_status 0
@@ -44,7 +42,6 @@ watch() { script spot-watch --poll 1s "$@"; }
   assert_output out
 }
 
-# scenario 48
 @test "a metadata service that is down, refuses, is slow or talks nonsense does not stop the work, and says so once" {
   printf 'this is not JSON' >"$metadata/meta-data/spot/instance-action"
   FAKE_STEPS=30 watch -- imgtrain --out "$run_folder"
@@ -78,14 +75,13 @@ watch() { script spot-watch --poll 1s "$@"; }
   run ! grep -q ' 401$' "$metadata/_log"
 }
 
-# scenario 49
 @test "a command that ignores SIGTERM is killed after --grace, with all its children" {
   give_notice
   before=$SECONDS
   watch --grace 1s -- sh -c 'trap "" TERM; sleep 300 & echo $! >'"$BATS_TEST_TMPDIR"'/grandchild; wait; wait'
   assert_status 75
   assert_said SIGKILL
-  ((SECONDS - before < 30))
+  ((SECONDS - before < 200)) # far from the hour that it would take
   run ! runs "$(<"$BATS_TEST_TMPDIR/grandchild")"
 }
 
@@ -106,7 +102,6 @@ watch() { script spot-watch --poll 1s "$@"; }
   assert_status 0
 }
 
-# scenario 50, for what is watched here: imgtrain's own reaction is its own test
 @test "a rebalance recommendation alone ends nothing" {
   mkdir -p "$metadata/meta-data/events/recommendations"
   echo '{"noticeTime": "2030-01-01T00:00:00Z"}' >"$metadata/meta-data/events/recommendations/rebalance"
@@ -114,7 +109,6 @@ watch() { script spot-watch --poll 1s "$@"; }
   assert_status 0
 }
 
-# scenario 55
 @test "a notice while warming exits 75, and the volume does not count as warm" {
   mkdir "$BATS_TEST_TMPDIR/pack"
   echo images >"$BATS_TEST_TMPDIR/raw"

@@ -4,19 +4,19 @@ bats_require_minimum_version 1.5.0
 
 setup() { load support/helper; }
 all_files() { find "$scripts" -name '*.sh' | sort; }
+test_files() { printf '%s\n' "$repository/tests/aws/mutation-check" "$support"/bin/imgpack "$support"/bin/imgtrain "$support"/bin/nvidia-smi "$support"/machine/*; }
 
-# scenario 59
 @test "shellcheck finds nothing" {
   command -v shellcheck >/dev/null || skip "needs shellcheck"
-  mapfile -t files < <(all_files)
-  run shellcheck -x "${files[@]}" "$support"/bin/imgpack "$support"/bin/imgtrain "$repository"/tests/aws/mutation-check
+  mapfile -t files < <(all_files; test_files)
+  run shellcheck -x "${files[@]}"
   assert_output ''
 }
 
 @test "shfmt would change nothing" {
   command -v shfmt >/dev/null || skip "needs shfmt: scripts/setup --tests"
-  mapfile -t files < <(all_files)
-  run shfmt -i 2 -d "${files[@]}" "$repository"/tests/aws/mutation-check
+  mapfile -t files < <(all_files; test_files; ls "$support"/*.bash)
+  run shfmt -i 2 -d "${files[@]}"
   assert_output ''
 }
 
@@ -52,7 +52,6 @@ all_files() { find "$scripts" -name '*.sh' | sort; }
   ((grace < stop && stop < 120))
 }
 
-# scenario 60
 @test "user data is a valid script and stays under EC2's limit with the longest values there can be" {
   long=$(printf 'x%.0s' {1..400})
   for role in prep train; do
@@ -69,6 +68,13 @@ all_files() { find "$scripts" -name '*.sh' | sort; }
     [[ $output != *@ROLE@* && $output != *@CONFIGURATION@* && $output != *$'\nvolume='* ]]
     (($(awk '{ print $2 }' <<<"$stderr") < 16384))
   done
+}
+
+@test "user data that EC2 would not take is refused" {
+  long=$(printf 'x%.0s' {1..12000})
+  run --separate-stderr bash -c '. "$1/lib.sh"; . "$1/lib/ec2.sh"; make_user_data train "arguments=$2"' _ "$scripts" "$long"
+  assert_failure 2
+  assert_said 'EC2 takes 16384'
 }
 
 @test "values that could leave their line in the user data are refused" {
@@ -145,4 +151,14 @@ all_files() { find "$scripts" -name '*.sh' | sort; }
   for key in $(sed -n "s/^readonly [a-z]*_keys='\(.*\)'/\1/p" "$scripts/up.sh"); do
     grep -q -E "^(# )?$key =" "$scripts/example.conf" || { echo "example.conf lacks $key" >&2; return 1; }
   done
+}
+
+@test "every scenario has its number and its test" {
+  local number file test wanted
+  while IFS='|' read -r _ number _ file test _; do
+    file=${file// /} test=${test# } test=${test% }
+    grep -q -F "@test \"$test\" {" "$repository/tests/aws/$file" || { echo "scenarios.md, $number: no test of this name in $file: $test" >&2; return 1; }
+  done < <(grep '^| [0-9]' "$repository/tests/aws/scenarios.md")
+  wanted=$(seq 60)
+  [ "$(sed -n 's/^| \([0-9]*\) |.*/\1/p' "$repository/tests/aws/scenarios.md" | uniq)" = "$wanted" ]
 }

@@ -33,13 +33,25 @@ up() { script up --config n.conf "$@"; }
   [ -z "$(changing_calls)" ]
 }
 
+# begin_up SAYING ARGUMENT…: up.sh in the background, until it has said this; then it is ended as Ctrl-C would
+begin_up() {
+  local saying=$1
+  shift
+  "$scripts/up.sh" --config n.conf --yes "$@" </dev/null >/dev/null 2>err 3>&- &
+  wait_until grep -q "$saying" err
+}
+end_up() {
+  kill -TERM $!
+  wait $! || :
+}
+
 @test "each stage is done once, wherever the command was ended, and the result is here in the end" {
   up --yes --only account
   assert_status 0
   [ "$(aws s3api get-public-access-block --bucket bucket --query 'PublicAccessBlockConfiguration.BlockPublicAcls')" = true ]
   # Ended while the machine prepares.
-  up --yes --only prep --timeout 12s
-  assert_status 6
+  begin_up 'fetches and packs' --only prep
+  end_up
   assert_calls RunInstances 1
   volume=$(ec2 describe-volumes --filters Name=tag:imgpack:role,Values=data --query 'Volumes[0].VolumeId')
   # The machine failed in a step: told, with the way to go on.
@@ -55,12 +67,12 @@ up() { script up --config n.conf "$@"; }
   snapshot=$output
   assert_calls RunInstances 1
   assert_calls DeleteVolume 1
-  # Training: ended while it trains, then done.
-  up --yes --timeout 12s
+  # Training: out of time while it trains, then done.
+  IMGPACK_MAX_POLLS=3 up --yes
   assert_status 6
   assert_calls CreateAutoScalingGroup 1
   assert_calls CreateSnapshot 1
-  FAKE_STEPS=10 start_metadata
+  start_metadata
   be_instance i-0aaaaaaaaaaaaaaaa
   FAKE_STEPS=10 "$scripts/train-run.sh" --name n --bucket bucket --run r --group imgpack-n-train --folder "$BATS_TEST_TMPDIR/there/r" -- imgtrain --out "$BATS_TEST_TMPDIR/there/r" 2>"$BATS_TEST_TMPDIR/err"
   stop_metadata
@@ -77,18 +89,19 @@ up() { script up --config n.conf "$@"; }
   assert_calls RunInstances 0
 }
 
-@test "a run that failed is told with the place of its log" {
+@test "a run that failed is told with its reason, and the same command tries again" {
   world "[{\"op\": \"volume\", \"size\": 10}, {\"op\": \"snapshot\", \"volume\": \"@0\", \"tags\": {\"imgpack:name\": \"n\", \"imgpack:role\": \"data\", \"imgpack:pack\": \"$pack\", \"imgpack:verified\": \"$pack\"}}]"
-  up --yes --only account
-  (
-    wait_until aws autoscaling describe-auto-scaling-groups --query 'AutoScalingGroups[0].AutoScalingGroupName' --output text
-    sleep 3
-    echo 'imgtrain ended with exit status 2, 3 times' | aws s3 cp --quiet - s3://bucket/n/runs/r/failed
-  ) 3>&- &
-  up --yes --timeout 60s
-  [ "$status" = 1 ] || [ "$status" = 6 ]
-  up --yes --timeout 5s # cleared by the launch, which tries again
-  assert_status 6
+  begin_up 'training; this command'
+  echo 'imgtrain ended with exit status 2, 3 times' | aws s3 cp --quiet - s3://bucket/n/runs/r/failed
+  status=0
+  wait $! || status=$?
+  [ "$status" = 1 ]
+  grep -q 'run r failed: imgtrain ended with exit status 2' err
+  grep -q 'train-logs.sh --name n --bucket bucket --run r' err
+  # Cleared by the launch, which tries again.
+  begin_up 'training; this command'
+  run ! aws s3api head-object --bucket bucket --key n/runs/r/failed
+  end_up
 }
 
 @test "a preparation machine does everything by itself, says so by tags, and powers off; a failed step is told and tried again" {
@@ -117,5 +130,50 @@ up() { script up --config n.conf "$@"; }
   [ "$(tag_of "$volume" imgpack:error)" = None ]
   [ "$(grep -c '^imgpack build' "$FAKE_LOG")" = 1 ]
   run ! mountpoint -q data
+  release_disks
+}
+
+@test "a preparation machine without the kaggle command installs the pinned one, once, and fetches with the project's token" {
+  need_loop_devices
+  start_metadata
+  make_disk 64
+  world '[{"op": "instance", "zone": "us-east-1a", "tags": {"imgpack:name": "n", "imgpack:role": "prep"}}, {"op": "volume", "instance": "@0", "tags": {"imgpack:name": "n", "imgpack:role": "data", "imgpack:state": "blank"}},
+    {"op": "parameter", "name": "/imgpack/n/kaggle", "value": "someone:SECRETSECRET", "type": "SecureString"}]'
+  local volume=${id[1]}
+  be_instance "${id[0]}" c6i.4xlarge
+  show_devices "$disk" "$volume"
+  # The environment that pip would fill.
+  stand_in python3 <<'END'
+#!/bin/bash
+[ "$2" = venv ] || exec /usr/bin/python3 "$@"
+echo "venv $3" >>"$FAKE_LOG"
+mkdir -p "$3/bin"
+cat >"$3/bin/python" <<'PYTHON'
+#!/bin/bash
+echo "pip $*" >>"$FAKE_LOG"
+cat >"${0%/*}/kaggle" <<'KAGGLE'
+#!/bin/bash
+[ "$KAGGLE_USERNAME:$KAGGLE_KEY" = someone:SECRETSECRET ] || exit 1
+echo "kaggle $*" >>"$FAKE_LOG"
+mkdir "$6/train"
+echo image >"$6/train/a.JPEG"
+KAGGLE
+chmod +x "${0%/*}/kaggle"
+PYTHON
+chmod +x "$3/bin/python"
+END
+  # 170 GiB free is a stand-in's word, too.
+  stand_in df <<<$'#!/bin/sh\nprintf "Size Avail\\n"; case $* in *size*) echo 400000000000 300000000000 ;; *) echo 300000000000 ;; esac'
+  printf '%s\n' name=n region=us-east-1 source=kaggle kaggle_parameter=/imgpack/n/kaggle "mount=$BATS_TEST_TMPDIR/data" >boot.conf
+  PATH=$BATS_TEST_TMPDIR/bin:$BATS_FILE_TMPDIR/tools:/usr/sbin:/usr/bin:/sbin:/bin script prep-boot --config boot.conf
+  assert_status 0
+  [ "$(tag_of "$volume" imgpack:state)" = verified ]
+  grep -q "^pip .*-r .*/scripts/requirements/kaggle.txt" "$FAKE_LOG"
+  grep -q '^kaggle competitions download -c imagenet-object-localization-challenge' "$FAKE_LOG"
+  refute_said SECRETSECRET
+  PATH=$BATS_TEST_TMPDIR/bin:$BATS_FILE_TMPDIR/tools:/usr/sbin:/usr/bin:/sbin:/bin script prep-boot --config boot.conf
+  assert_status 0
+  [ "$(grep -c '^pip' "$FAKE_LOG")" = 1 ]
+  stop_metadata
   release_disks
 }

@@ -9,16 +9,18 @@ setup_file() {
 
 setup() { source=$BATS_FILE_TMPDIR/sample out=$BATS_TEST_TMPDIR/out; }
 
-# stop_with SIGNAL: starts the build, sends SIGNAL when some shards are there, prints the exit status.
+# stop_with SIGNAL [FILE]: starts the build, sends SIGNAL when FILE of OUT is there (train-00003.ipk), prints the exit
+# status.
 stop_with() {
-  local status=0
+  local status=0 file=${2-train-00003.ipk}
   imgpack build "$source" "$out" -q -j 1 --shards 64 >/dev/null 2>"$BATS_TEST_TMPDIR/stderr" &
   local pid=$!
-  for _ in $(seq 500); do
-    [ -e "$out/train-00003.ipk" ] && break
-    sleep 0.005
+  for _ in $(seq 4000); do
+    [ -e "$out/$file" ] && break
+    [ -e "/proc/$pid" ] || break
+    sleep 0.002
   done
-  kill -"$1" "$pid"
+  kill -"$1" "$pid" 2>/dev/null || true
   wait "$pid" || status=$?
   echo "$status"
 }
@@ -31,6 +33,20 @@ goes_on_to_the_same_bytes() {
 @test "kill -9: the same command goes on to the same bytes" {
   [ "$(stop_with KILL)" = 137 ]
   [ ! -e "$out/manifest.json" ]
+  goes_on_to_the_same_bytes
+}
+
+@test "kill -9 again and again, from the first file to the last: the same bytes in the end" {
+  local file status killed=0
+  for file in build.lock build.json train-00000.ipk.tmp train-00001.ipk train-00009.ipk train-00030.ipk.tmp train-00063.ipk \
+    val-00000.ipk val-00031.ipk.tmp val-00063.ipk index.ipx.tmp; do
+    [ ! -e "$out/manifest.json" ] || break
+    status=$(stop_with KILL "$file")
+    [ "$status" = 137 ] || [ "$status" = 0 ]
+    [ "$status" = 0 ] || killed=$((killed + 1))
+  done
+  echo "killed $killed times"
+  [ "$killed" -ge 6 ]
   goes_on_to_the_same_bytes
 }
 

@@ -177,6 +177,23 @@ model.load_state_dict(load_file(f"{run}/weights.safetensors"), strict=True)
 PYTHON
 }
 
+@test "augment-preview writes a picture of the images that a recipe makes" {
+  imgtrain augment-preview --shards "$shards" --recipe a3 --train-size 48 --images 3 --columns 4 --png "$out.png" |
+    grep -q "212 x 324 pixels"
+  "$PYTHON" - "$out.png" <<'PYTHON'
+import sys
+from PIL import Image
+import numpy as np
+sheet = np.asarray(Image.open(sys.argv[1]))
+assert sheet.shape == (324, 212, 3)
+crops, augmented = sheet[4:52, 4:52], sheet[168:216, 4:52]
+assert crops.std() > 5 and not np.array_equal(crops, augmented)
+PYTHON
+  fails_with 2 "expected at most as many pictures as the split has images" \
+    imgtrain augment-preview --shards "$shards" --images 60 --columns 10 --png "$out.png"
+  fails_with 2 "auto_augment: expected none, autoaugment" imgtrain augment-preview --shards "$shards" --auto-augment ran
+}
+
 @test "eval at several sizes, per class and by ReaL labels" {
   tiny --out "$out" >/dev/null
   imgtrain eval --shards "$shards" --checkpoint "$out" --threads 1 --precision fp32 -q --json --sizes 32/36,48/48 \

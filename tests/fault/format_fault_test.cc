@@ -4,9 +4,13 @@
 #include "format/dataset.h"
 #include "format/error.h"
 #include "format/label_set.h"
+#include "format/repair.h"
 #include "format/shard_reader.h"
 #include "format/shard_writer.h"
+#include "format/split_dataset.h"
+#include "format/staged_folder.h"
 #include "format/verify.h"
+#include "tests/support/damage.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/memory_file_system.h"
 #include "tests/support/tiny_dataset.h"
@@ -116,6 +120,117 @@ TEST(LabelSetUnderFaults, LeaveTheOldSetOrTheNew) {
   const FaultTrial trial = replacing("folder/labels-real.json", to_json(old_set), to_json(new_set),
                                      [&](FileSystem& fs) { publish_label_set(fs, "folder", new_set); });
   EXPECT_GE(try_every_fault(trial), 15u);
+}
+
+TEST(AddLabelSetUnderFaults, LeavesADatasetWithTheOldSetNoneOrTheNew) {
+  const std::filesystem::path folder = "tiny.shards";
+  const auto set_of = [&](FileSystem& fs, int32_t label) {
+    const Dataset dataset = Dataset::open(fs, folder);
+    const SplitView& val = dataset.split("val");
+    return LabelSet{"real", "val", 3, ids_checksum(val.columns.id),
+                    std::vector<std::vector<int32_t>>(val.records(), {label})};
+  };
+  const FaultTrial trial{[&](MemoryFileSystem& fs) {
+                           test::write_tiny_dataset(fs, folder);
+                           add_label_set(fs, folder, set_of(fs, 0));
+                         },
+                         [&](FileSystem& fs) { add_label_set(fs, folder, set_of(fs, 1)); },
+                         [&](MemoryFileSystem& fs, bool done) {
+                           const Manifest manifest = read_manifest(fs, folder);
+                           ASSERT_LE(manifest.label_sets.size(), 1u);
+                           ASSERT_TRUE(!done || manifest.label_sets.size() == 1u);
+                           for (const LabelSetInfo& info : manifest.label_sets) {
+                             const int32_t label = read_label_set(fs, folder, info).labels[0][0];
+                             ASSERT_TRUE(label == 1 || !done);
+                           }
+                         }};
+  EXPECT_GE(try_every_fault(trial), 60u);
+}
+
+// A repair that is struck by anything: no intact record is lost, and the same repair again puts all in order.
+class RepairUnderFaults : public ::testing::Test {
+ protected:
+  static constexpr const char* kFolder = "tiny.shards";
+
+  // A damaged record in one shard, a damaged header in the next, a lost dataset index.
+  static void damage(MemoryFileSystem& fs) {
+    const Manifest manifest = test::write_tiny_dataset(fs, kFolder);
+    uint64_t at = 0;
+    {
+      const ShardReader reader(fs, std::filesystem::path(kFolder) / "train-00001.ipk");
+      at = reader.offsets()[2] + 5;
+    }
+    test::flip_bit(fs, std::filesystem::path(kFolder) / "train-00001.ipk", at);
+    test::flip_bit(fs, std::filesystem::path(kFolder) / "train-00002.ipk", 24);
+    fs.remove(std::filesystem::path(kFolder) / manifest.index_file);
+    fs.sync_directory(kFolder);
+  }
+  static RepairReport repair(FileSystem& fs) {
+    RepairOptions options;
+    options.accept_loss = true;
+    return repair_dataset(fs, kFolder, options);
+  }
+};
+
+TEST_F(RepairUnderFaults, TheSameRepairAgainPutsAllInOrder) {
+  const FaultTrial trial{damage, [](FileSystem& fs) { repair(fs); },
+                         [&](MemoryFileSystem& fs, bool) {
+                           MemoryFileSystem copy;
+                           for (const auto& [path, bytes] : fs.all_files()) copy.set_bytes(path, bytes);
+                           ASSERT_TRUE(repair(copy).ok());
+                           VerifyOptions options;
+                           options.level = VerifyLevel::kChecksums;
+                           options.threads = 1;
+                           const VerifyReport report = verify_dataset(copy, kFolder, options);
+                           ASSERT_TRUE(report.ok()) << to_json(report);
+                           const Dataset dataset = Dataset::open(copy, kFolder);
+                           ASSERT_EQ(dataset.split("train").records(), 39u);
+                           ASSERT_EQ(dataset.split("val").records(), 6u);
+                           // The one that was taken out is listed, whatever happened on the way.
+                           ASSERT_EQ(dataset.manifest().skipped.size(), 1u);
+                         }};
+  EXPECT_GE(try_every_fault(trial), 100u);
+}
+
+TEST(StagedFolderUnderFaults, IsAbsentOrWhole) {
+  const FaultTrial trial{[](MemoryFileSystem& fs) { fs.make_directories("work/out.tmp"); },
+                         [](FileSystem& fs) {
+                           StagedFolder folder(fs, "work/out");
+                           for (const char* name : {"a/1", "a/2", "b/c/3"}) folder.write(name, test::to_bytes(name));
+                           folder.commit();
+                         },
+                         [](MemoryFileSystem& fs, bool done) {
+                           const bool there = fs.exists("work/out");
+                           ASSERT_TRUE(there || !done);
+                           if (!there) return;
+                           for (const std::string name : {"a/1", "a/2", "b/c/3"})
+                             ASSERT_EQ(fs.bytes("work/out/" + name), name);
+                         }};
+  EXPECT_GE(try_every_fault(trial), 40u);
+}
+
+TEST(SplitUnderFaults, IsAbsentOrWhole) {
+  const FaultTrial trial{[](MemoryFileSystem& fs) {
+                           fs.make_directories("work");
+                           test::write_tiny_dataset(fs, "work/tiny.shards");
+                         },
+                         [](FileSystem& fs) {
+                           const Dataset source = Dataset::open(fs, "work/tiny.shards", ReadNames::kYes);
+                           SplitDatasetOptions options;
+                           options.hold_out = HoldOut{"train", "holdout", 0.25, 0, 0};
+                           split_dataset(fs, source, "work/out", options);
+                         },
+                         [](MemoryFileSystem& fs, bool done) {
+                           const bool there = fs.exists("work/out");
+                           ASSERT_TRUE(there || !done);
+                           if (!there) return;
+                           VerifyOptions options;
+                           options.level = VerifyLevel::kChecksums;
+                           options.threads = 1;
+                           const VerifyReport report = verify_dataset(fs, "work/out", options);
+                           ASSERT_TRUE(report.ok()) << to_json(report);
+                         }};
+  EXPECT_GE(try_every_fault(trial), 100u);
 }
 
 // A whole dataset, manifest last: whatever happens there is no dataset or a whole one.

@@ -20,7 +20,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (info.has_value() != why.empty()) std::abort();  // A refusal says why, a result does not.
   static const auto header = std::make_unique<BaselineHeader>();
   if (parse_baseline_header(bytes, *header) == Coverage::kCovered) {
-    if (!info || info->width != header->width || info->height != header->height || !info->baseline) std::abort();
+    // The fast decoder looks no further than the first scan: behind it the whole-file probe may find more to refuse.
+    const auto first = probe_jpeg(bytes, nullptr, ProbeDepth::kFirstScan);
+    if (!first || first->width != header->width || first->height != header->height || !first->baseline) std::abort();
+    if (info && (info->width != first->width || info->height != first->height)) std::abort();
   }
   const int orientation = exif_orientation(exact);
   if (orientation < 0 || orientation > 8) std::abort();

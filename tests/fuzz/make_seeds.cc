@@ -1,6 +1,6 @@
-// Writes the seeds of the JPEG fuzz targets: small files of every kind, made on the spot.
+// Writes the seeds of the JPEG and archive fuzz targets: small files of every kind, made on the spot.
 //
-//   fuzz_make_seeds FOLDER   writes FOLDER/{jpeg,jpeg_probe,image_normaliser}/seed-*
+//   fuzz_make_seeds FOLDER   writes FOLDER/{jpeg,jpeg_probe,image_normaliser,archive_source,label_files}/seed-*
 #include <png.h>
 #include <webp/encode.h>
 
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "format/jpeg/entropy_index.h"
+#include "tests/support/archives.h"
 #include "tests/support/test_jpegs.h"
 
 namespace {
@@ -95,6 +96,51 @@ Bytes make_bmp(int bits) {
   return out;
 }
 
+Bytes bytes_of(const std::string& text) {
+  Bytes out;
+  for (char letter : text) out.push_back(static_cast<std::byte>(letter));
+  return out;
+}
+
+constexpr const char* kSolution = "ImageId,PredictionString\nILSVRC2012_val_00000001,a 1 2 3 4 \n";
+constexpr const char* kAnnotation = "<annotation><size/><object><name>n01440764</name></object></annotation>";
+
+void add_archives(Folder& folder) {
+  using imgpack::test::gzipped;
+  using imgpack::test::make_tar;
+  using imgpack::test::make_zip;
+  using imgpack::test::PackedFile;
+  const std::string data = "ILSVRC/Data/CLS-LOC/";
+  const std::vector<PackedFile> kaggle = {{data + "train/a/a_1.JPEG", "x"},
+                                          {data + "val/ILSVRC2012_val_00000001.JPEG", "y"},
+                                          {"ILSVRC/ImageSets/CLS-LOC/val.txt", "ILSVRC2012_val_00000001 1\n"}};
+  const PackedFile csv{"LOC_val_solution.csv", kSolution};
+  const std::string classes = make_tar({{"./", "", '5'}, {"./a/1.jpg", "x"}, {"./b/1.jpg", "y"}});
+  const std::string tars = make_tar({{"a.tar", make_tar({{"1.jpg", "x"}})}, {"b.tar", make_tar({{"1.jpg", "y"}})}});
+  for (const std::string& archive :
+       {classes, gzipped(classes), imgpack::test::zstandard(classes), tars, gzipped(tars), make_tar(kaggle),
+        make_zip(kaggle), make_zip({csv, {"imagenet.tar.gz", gzipped(make_tar(kaggle))}}),
+        make_zip({{"a/1.jpg", "x"}}, "secret"), make_tar({{"a", "", '2', "/b"}, {"../c", "x"}}),
+        make_tar({{"a/1.jpg", "x", '0', "", 1ull << 40}})}) {
+    folder.add({}, bytes_of(archive));
+  }
+}
+
+void add_label_files(Folder& folder) {
+  const std::string texts[] = {kSolution,
+                               "n01440764 tench, Tinca tinca\nn01443537 goldfish\n",
+                               "n01440764/n01440764_10026 1\n",
+                               "490\n361\n171\n",
+                               "n02119789 1 kit_fox\n",
+                               "mkdir -p n01440764\nmv ILSVRC2012_val_00000293.JPEG n01440764/\n",
+                               "[[1, 2], [], [999]]",
+                               kAnnotation,
+                               "path,label,split\ntrain/a/1.jpg,a,train\n\"x,\"\"y\"\"\",7,val\n"};
+  for (int parser = 0; parser < 13; ++parser) {
+    for (const std::string& text : texts) folder.add(bytes_of({parser}), bytes_of(text));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -104,6 +150,9 @@ int main(int argc, char** argv) {
   }
   const std::filesystem::path root = argv[1];
   Folder jpeg(root / "jpeg"), probe(root / "jpeg_probe"), normaliser(root / "image_normaliser");
+  Folder archives(root / "archive_source"), labels(root / "label_files");
+  add_archives(archives);
+  add_label_files(labels);
   imgpack::jpeg::EntropyIndexBuilder builder;
   int n = 0;
   for (const TestJpeg& kind : kinds()) {

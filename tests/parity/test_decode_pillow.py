@@ -71,7 +71,7 @@ def check_pixels(dump, path, image, box):
     assert np.array_equal(got, expected), f"{path}: the pixels of {box} differ from Pillow's full decode"
 
 
-def check_evaluation(dump, path, image, short, size):
+def check_evaluation(dump, path, image, short, size, filter_name="bilinear"):
     """Resize so that the short side is `short`, then the centre: torchvision's evaluation transform."""
     width, height = image.size
     if width <= height:
@@ -81,12 +81,12 @@ def check_evaluation(dump, path, image, short, size):
     left, top = round((resized[0] - size) / 2), round((resized[1] - size) / 2)
     sx, sy = width / resized[0], height / resized[1]
     window = (0, 0, width, height, left * sx, top * sy, (left + size) * sx, (top + size) * sy)
-    got = dump.decode(path, window, (size, size))
+    got = dump.decode(path, window, (size, size), filter_name)
     centre = (left, top, left + size, top + size)
-    by_axes = np.asarray(resize_by_axes(image, resized, "bilinear").crop(centre))
+    by_axes = np.asarray(resize_by_axes(image, resized, filter_name).crop(centre))
     # The window's offset is a rounded product, so a weight may differ in its last bit and a pixel by one.
     assert np.abs(got.astype(int) - by_axes.astype(int)).max() <= 1, f"{path}: evaluation window differs from Pillow"
-    return mean_difference(got, np.asarray(image.resize(resized, Image.BILINEAR).crop(centre)))
+    return mean_difference(got, np.asarray(image.resize(resized, FILTERS[filter_name]).crop(centre)))
 
 
 def random_resized_crop(rng, width, height):
@@ -172,6 +172,10 @@ def test_made_jpegs(dump, folder):
             difference = check_crop(dump, path, image, box, size, filter_name, rng.random() < 0.5)
             assert difference <= MAX_MEAN_DIFFERENCE, f"{name} {box}: mean absolute difference {difference:.3f}"
             worst = max(worst, difference)
+        for filter_name in FILTERS:
+            difference = check_evaluation(dump, path, image, 40, 35, filter_name)
+            assert difference <= MAX_MEAN_DIFFERENCE, f"{name} {filter_name}: evaluation differs by {difference:.3f}"
+            worst = max(worst, difference)
         images += 1
     print(f"made JPEGs: {images} images, largest mean absolute difference {worst:.3f}")
 
@@ -195,7 +199,7 @@ def test_photographs(dump, folder):
             check_pixels(dump, path, image, box)
             crops.append(check_crop(dump, path, image, box, (224, 224), "bilinear", rng.random() < 0.5))
             crops.append(check_crop(dump, path, image, box, (224, 224), "bicubic", rng.random() < 0.5))
-            evaluations.append(check_evaluation(dump, path, image, 256, 224))
+            evaluations.extend(check_evaluation(dump, path, image, 256, 224, name) for name in FILTERS)
     for name, values in (("crops", crops), ("evaluation", evaluations)):
         print(f"photographs, {name}: {len(values)}, mean absolute difference "
               f"{sum(values) / len(values):.4f}, largest {max(values):.4f}")

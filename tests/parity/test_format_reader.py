@@ -99,6 +99,23 @@ class IndependentReader(unittest.TestCase):
         names = [row["name"] for row, _ in read_shards.read_shard(example, "5e32b2c902b49d43")]
         self.assertEqual(names, ["ILSVRC2012_val_00000002.JPEG", "ILSVRC2012_val_00000001.JPEG"])
 
+    def test_reads_label_sets_and_refuses_a_damaged_one(self):
+        for folder in (GOLDEN, self.fresh):
+            (name, labels), = read_shards.read_label_sets(folder).items()
+            rows = [row for split, row, _ in read_shards.read_dataset(folder) if split == labels["split"]]
+            self.assertEqual((name, len(labels["labels"]), labels["records"]), ("real", len(rows), len(rows)))
+            ids = b"".join(row["id"].to_bytes(8, "little") for row in rows)
+            self.assertEqual(labels["ids"], f"{read_shards.xxh3(ids):016x}")
+            self.assertTrue(all(labels == sorted(set(labels)) for labels in labels["labels"]))
+        path = self.fresh / "labels-real.json"
+        whole = path.read_bytes()
+        try:
+            path.write_bytes(whole.replace(b"[", b"[ ", 1))
+            with self.assertRaises(ValueError):
+                read_shards.read_label_sets(self.fresh)
+        finally:
+            path.write_bytes(whole)
+
     def test_refuses_a_flipped_bit_in_any_byte(self):
         shard = self.fresh / "val-00000.ipk"
         whole = shard.read_bytes()

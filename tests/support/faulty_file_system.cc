@@ -117,6 +117,21 @@ void FaultyFileSystem::make_directories(const std::filesystem::path& path) {
   base_.make_directories(path);
 }
 
+void FaultyFileSystem::link(const std::filesystem::path& existing, const std::filesystem::path& name, LinkKind kind) {
+  enter("link", name);
+  base_.link(existing, name, kind);
+}
+
+void FaultyFileSystem::remove_directory(const std::filesystem::path& path) {
+  enter("remove the folder", path);
+  base_.remove_directory(path);
+}
+
+void FaultyFileSystem::sync_tree(const std::filesystem::path& folder) {
+  enter("sync the folder", folder);
+  base_.sync_tree(folder);
+}
+
 void FaultyFileSystem::sync_directory(const std::filesystem::path& path) {
   enter("sync the folder", path);
   base_.sync_directory(path);

@@ -33,7 +33,10 @@ class FaultyFileSystem : public FileSystem {
   void rename(const std::filesystem::path& from, const std::filesystem::path& to) override;
   void remove(const std::filesystem::path& path) override;
   void make_directories(const std::filesystem::path& path) override;
+  void link(const std::filesystem::path& existing, const std::filesystem::path& name, LinkKind kind) override;
+  void remove_directory(const std::filesystem::path& path) override;
   void sync_directory(const std::filesystem::path& path) override;
+  void sync_tree(const std::filesystem::path& folder) override;
   bool exists(const std::filesystem::path& path) override;
   std::vector<DirectoryEntry> list(const std::filesystem::path& path) override;
   uint64_t free_bytes(const std::filesystem::path& path) override;

@@ -47,6 +47,23 @@ class MemoryFileSystem::Writer : public WritableFile {
   std::shared_ptr<Node> node_;
 };
 
+namespace {
+
+// `name` after the folder `from` was renamed to `to`.
+std::string moved(const std::string& name, const std::string& from, const std::string& to) {
+  if (name != from && !name.starts_with(from + "/")) return name;
+  return to + name.substr(from.size());
+}
+
+template <typename Names>
+void move_below(Names& names, const std::string& from, const std::string& to) {
+  Names result;
+  for (const auto& [name, node] : names) result[moved(name, from, to)] = node;
+  names = std::move(result);
+}
+
+}  // namespace
+
 std::shared_ptr<MemoryFileSystem::Node> MemoryFileSystem::find(const std::filesystem::path& path, const char* what) {
   const auto it = names_.find(path.string());
   if (it == names_.end()) throw Error(ErrorKind::kIo, std::string(what) + ": No such file or directory", path);
@@ -69,6 +86,17 @@ std::unique_ptr<WritableFile> MemoryFileSystem::create(const std::filesystem::pa
 
 void MemoryFileSystem::rename(const std::filesystem::path& from, const std::filesystem::path& to) {
   const std::lock_guard lock(mutex_);
+  if (folders_.contains(from.string())) {
+    const std::string below = to.string() + "/";
+    if (names_.lower_bound(below) != names_.end() && names_.lower_bound(below)->first.starts_with(below))
+      throw Error(ErrorKind::kIo, "cannot rename to " + to.string() + ": Directory not empty", from);
+    move_below(names_, from.string(), to.string());
+    std::set<std::string> folders;
+    for (const std::string& name : folders_) folders.insert(moved(name, from.string(), to.string()));
+    folders_ = std::move(folders);
+    moved_folders_.emplace_back(from.string(), to.string());
+    return;
+  }
   const auto node = find(from, "cannot rename");
   names_[to.string()] = node;
   names_.erase(from.string());
@@ -86,8 +114,37 @@ void MemoryFileSystem::make_directories(const std::filesystem::path& path) {
     folders_.insert(folder.string());
 }
 
+void MemoryFileSystem::link(const std::filesystem::path& existing, const std::filesystem::path& name, LinkKind) {
+  const std::lock_guard lock(mutex_);
+  if (names_.contains(name.string())) throw Error(ErrorKind::kIo, "cannot link: File exists", name);
+  if (!folders_.contains(name.parent_path().string()))
+    throw Error(ErrorKind::kIo, "cannot link: No such file or directory", name);
+  names_[name.string()] = find(existing, "cannot link");
+}
+
+void MemoryFileSystem::remove_directory(const std::filesystem::path& path) {
+  if (exists(path) && !list(path).empty())
+    throw Error(ErrorKind::kIo, "cannot remove the folder: Directory not empty", path);
+  const std::lock_guard lock(mutex_);
+  folders_.erase(path.string());
+}
+
+void MemoryFileSystem::sync_tree(const std::filesystem::path& folder) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, node] : names_) {
+    if (!name.starts_with(folder.string() + "/")) continue;
+    node->durable = node->now;
+    durable_names_[name] = node;
+  }
+}
+
 void MemoryFileSystem::sync_directory(const std::filesystem::path& path) {
   const std::lock_guard lock(mutex_);
+  for (const auto& [from, to] : moved_folders_) {
+    if (std::filesystem::path(to).parent_path() == path) move_below(durable_names_, from, to);
+  }
+  std::erase_if(moved_folders_,
+                [&](const auto& one) { return std::filesystem::path(one.second).parent_path() == path; });
   const auto inside = [&](const std::string& name) { return std::filesystem::path(name).parent_path() == path; };
   for (auto it = durable_names_.begin(); it != durable_names_.end();)
     it = inside(it->first) && !names_.contains(it->first) ? durable_names_.erase(it) : std::next(it);
@@ -126,6 +183,13 @@ uint64_t MemoryFileSystem::free_bytes(const std::filesystem::path&) {
 
 void MemoryFileSystem::crash() {
   const std::lock_guard lock(mutex_);
+  // The disk still has the old name of a folder whose new one was never synced.
+  for (auto one = moved_folders_.rbegin(); one != moved_folders_.rend(); ++one) {
+    std::set<std::string> folders;
+    for (const std::string& name : folders_) folders.insert(moved(name, one->second, one->first));
+    folders_ = std::move(folders);
+  }
+  moved_folders_.clear();
   names_ = durable_names_;
   for (auto& [name, node] : names_) {
     // A copy: a writer that outlives the crash must not reach the file any more.

@@ -12,6 +12,8 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "format/file.h"
 
@@ -25,7 +27,10 @@ class MemoryFileSystem : public FileSystem {
   void rename(const std::filesystem::path& from, const std::filesystem::path& to) override;
   void remove(const std::filesystem::path& path) override;
   void make_directories(const std::filesystem::path& path) override;
+  void link(const std::filesystem::path& existing, const std::filesystem::path& name, LinkKind kind) override;
+  void remove_directory(const std::filesystem::path& path) override;
   void sync_directory(const std::filesystem::path& path) override;
+  void sync_tree(const std::filesystem::path& folder) override;
   bool exists(const std::filesystem::path& path) override;
   std::vector<DirectoryEntry> list(const std::filesystem::path& path) override;
   uint64_t free_bytes(const std::filesystem::path& path) override;
@@ -47,6 +52,7 @@ class MemoryFileSystem : public FileSystem {
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Node>> names_, durable_names_;
   std::set<std::string> folders_{"", "/", "."};
+  std::vector<std::pair<std::string, std::string>> moved_folders_;  // Renamed, and not yet synced.
 };
 
 }  // namespace imgpack::test

@@ -1,10 +1,12 @@
-// The packer's side: listing a source, and packing it.
+// The packer's side: listing a source, and packing it in the ways that differ in what they cost.
 #include "format/dataset.h"
 #include "format/error.h"
 #include "format/ingest/builder.h"
 #include "format/ingest/folder_source.h"
 #include "format/ingest/thread_limit.h"
 #include "tools/cli/stop_signals.h"
+#include "tools/imgbench/silent_observer.h"
+#include "tools/imgbench/unsynced_file_system.h"
 #include "tools/imgbench/workloads.h"
 
 namespace imgbench {
@@ -46,23 +48,24 @@ class ScanWorkload : public Workload {
   const std::filesystem::path source_;
 };
 
-class SilentObserver : public ingest::BuildObserver {
- public:
-  void on_note(const std::string&) override {}
-  void on_skip(const imgpack::SkippedSource&) override {}
-  void on_start(uint64_t, uint64_t) override {}
-  void on_packed(uint64_t, uint64_t) override {}
+// What one pack workload does differently from the others.
+struct PackKind {
+  std::string name;
+  ingest::NormaliseOptions normalise = {};
+  bool sync = true;
 };
 
 class PackWorkload : public Workload {
  public:
-  explicit PackWorkload(const BenchSettings& settings)
+  PackWorkload(const BenchSettings& settings, const PackKind& kind)
       : threads_(settings.threads),
+        fs_(kind.sync ? imgpack::posix_file_system() : unsynced_),
         source_(ingest::label_source(imgpack::posix_file_system(),
                                      ingest::scan_folder(imgpack::posix_file_system(), settings.source))),
         reader_(ingest::make_folder_reader(imgpack::posix_file_system(), source_.scan.root)),
-        out_(settings.temporary / "packed.shards") {
+        out_(settings.temporary / (kind.name + ".shards")) {
     options_.created_by = "imgbench";
+    options_.pack.normalise = kind.normalise;
   }
 
   std::string check() override {
@@ -80,7 +83,7 @@ class PackWorkload : public Workload {
     std::filesystem::remove_all(out_);
     const ingest::ThreadLimit limit(threads_);
     SilentObserver observer;
-    ingest::build(imgpack::posix_file_system(), source_, *reader_, out_, options_, observer, imgpack::cli::stop_flag());
+    ingest::build(fs_, source_, *reader_, out_, options_, observer, imgpack::cli::stop_flag());
     return {images_of(source_.scan), bytes_of(source_.scan)};
   }
 
@@ -95,11 +98,26 @@ class PackWorkload : public Workload {
 
  private:
   const uint32_t threads_;
+  UnsyncedFileSystem unsynced_;
+  imgpack::FileSystem& fs_;
   const ingest::LabeledSource source_;
   const std::unique_ptr<ingest::ImageReader> reader_;
   const std::filesystem::path out_;
   ingest::BuildOptions options_;
 };
+
+WorkloadEntry pack_entry(const PackKind& kind, const std::string& summary) {
+  return {kind.name, summary, "images", Needs::kSource,
+          [kind](const BenchSettings& settings) { return std::make_unique<PackWorkload>(settings, kind); }};
+}
+
+// Nothing is read of an image but its markers.
+ingest::NormaliseOptions as_they_are() {
+  ingest::NormaliseOptions options;
+  options.check = ingest::StreamCheck::kHeader;
+  options.entropy_index_mcus = ingest::kNoEntropyIndex;
+  return options;
+}
 
 }  // namespace
 
@@ -109,8 +127,21 @@ WorkloadEntry scan_workload() {
 }
 
 WorkloadEntry pack_workload() {
-  return {"pack", "A folder of raw images into shards, written to the temporary folder", "images", Needs::kSource,
-          [](const BenchSettings& settings) { return std::make_unique<PackWorkload>(settings); }};
+  return pack_entry({"pack"}, "A folder of raw images into shards, written to the temporary folder");
+}
+
+WorkloadEntry pack_header_workload() {
+  return pack_entry({"pack-header", as_they_are()}, "The same with --entropy-index none --check header");
+}
+
+WorkloadEntry pack_header_unsynced_workload() {
+  return pack_entry({"pack-header-unsynced", as_they_are(), false}, "The same without waiting for the disk");
+}
+
+WorkloadEntry pack_resize_workload() {
+  ingest::NormaliseOptions resized;
+  resized.resize_max = 500;
+  return pack_entry({"pack-resize", resized}, "A folder of raw images into shards with --resize-max 500");
 }
 
 }  // namespace imgbench

@@ -49,7 +49,9 @@ std::vector<const WorkloadEntry*> chosen(const std::vector<std::string>& names, 
   }
   if (!names.empty()) return result;
   for (const WorkloadEntry& entry : workloads()) {
-    if (const char* missing = missing_input(entry, settings)) {
+    if (entry.only_by_name) {
+      cli::console().say("left out: " + entry.name + " runs only when it is named");
+    } else if (const char* missing = missing_input(entry, settings)) {
       cli::console().say("left out: " + entry.name + " needs " + missing);
     } else {
       result.push_back(&entry);
@@ -97,6 +99,7 @@ int run(const cli::Arguments& arguments) {
   std::unique_ptr<jpeg::ForcedSimdTarget> simd;
   if (const auto target = arguments.find("simd"); target.has_value())
     simd = std::make_unique<jpeg::ForcedSimdTarget>(*target);
+  report.forced_simd = arguments.find("simd").value_or("");
   const uint64_t repetitions = arguments.number("repetitions", 1, 10000);
   const double min_seconds = arguments.real("seconds", 0, 3600);
 
@@ -141,7 +144,9 @@ cli::Verb run_verb() {
       "repeated in turn, so that whatever else the machine does meets all alike. The table gives the median and the "
       "lowest and highest repetition, per second of wall time and of CPU time.";
   verb.positionals = {{.name = "WORKLOAD",
-                       .help = "What to time: see `imgbench list`. Without any: all that have what they need.",
+                       .help =
+                           "What to time: see `imgbench list`. Without any: all that have what they need and do not "
+                           "take minutes.",
                        .required = false,
                        .repeatable = true}};
   verb.options = {

@@ -27,8 +27,9 @@ std::string to_text(const Report& report) {
                      (machine.cores == 1 ? " core, " : " cores, ") + machine.simd + ", " +
                      imgpack::cli::format_bytes(machine.memory_bytes) + "; " + machine.system + "; " +
                      machine.compiler + ", " + machine.build + "\n" + std::to_string(report.settings.threads) +
-                     (report.settings.threads == 1 ? " thread, " : " threads, ") + report.cache +
-                     " page cache; median (lowest - highest) of the repetitions\n\n";
+                     (report.settings.threads == 1 ? " thread, " : " threads, ") +
+                     (report.forced_simd.empty() ? "" : "decoders held to " + report.forced_simd + ", ") +
+                     report.cache + " page cache; median (lowest - highest) of the repetitions\n\n";
   char line[256];
   std::snprintf(line, sizeof line, "%-18s %-30s %14s %10s  %s\n", "workload", "per second", "per CPU second", "MB/s",
                 "checked");
@@ -82,6 +83,7 @@ std::string to_json(const Report& report) {
                                        {"size", report.settings.size},
                                        {"batch", report.settings.batch},
                                        {"reference_decoder", report.settings.reference_decoder},
+                                       {"simd", report.forced_simd},
                                        {"cache", report.cache}}},
       {"workloads", std::move(workloads)}};
   return boost::json::serialize(object) + "\n";

@@ -14,6 +14,7 @@ struct Report {
   BenchSettings settings;
   std::string cache;  // `warm` or `cold`
   std::string version;
+  std::string forced_simd;  // The instruction set that the decoders were held to; empty: none.
   std::vector<Measurement> measurements;
 };
 

@@ -53,6 +53,7 @@ struct WorkloadEntry {
   std::string unit;     // Of Work::items: `images`
   Needs needs = Needs::kNothing;
   std::function<std::unique_ptr<Workload>(const BenchSettings&)> make;
+  bool only_by_name = false;  // Takes minutes or gigabytes: left out of a run that names no workload.
 };
 
 }  // namespace imgbench

@@ -5,6 +5,7 @@
 #include "format/shard_reader.h"
 #include "format/shard_writer.h"
 #include "tools/imgbench/synthetic_records.h"
+#include "tools/imgbench/unsynced_file_system.h"
 #include "tools/imgbench/workloads.h"
 
 namespace imgbench {
@@ -13,36 +14,6 @@ namespace {
 using namespace imgpack;
 
 constexpr uint64_t kRecords = 2400;  // About 256 MiB.
-
-// Does not wait for the disk: what the writer itself costs. For measurement alone; no program of ours works this way.
-class UnsyncedFileSystem : public FileSystem {
- public:
-  std::unique_ptr<RandomAccessFile> open(const std::filesystem::path& path) override { return base_.open(path); }
-  std::unique_ptr<WritableFile> create(const std::filesystem::path& path) override {
-    return std::make_unique<UnsyncedFile>(base_.create(path));
-  }
-  void rename(const std::filesystem::path& from, const std::filesystem::path& to) override { base_.rename(from, to); }
-  void remove(const std::filesystem::path& path) override { base_.remove(path); }
-  void make_directories(const std::filesystem::path& path) override { base_.make_directories(path); }
-  void sync_directory(const std::filesystem::path&) override {}
-  bool exists(const std::filesystem::path& path) override { return base_.exists(path); }
-  std::vector<DirectoryEntry> list(const std::filesystem::path& path) override { return base_.list(path); }
-  uint64_t free_bytes(const std::filesystem::path& path) override { return base_.free_bytes(path); }
-
- private:
-  class UnsyncedFile : public WritableFile {
-   public:
-    explicit UnsyncedFile(std::unique_ptr<WritableFile> base) : base_(std::move(base)) {}
-    void append(std::span<const std::byte> bytes) override { base_->append(bytes); }
-    void sync() override {}
-    void close() override { base_->close(); }
-
-   private:
-    std::unique_ptr<WritableFile> base_;
-  };
-
-  FileSystem& base_ = posix_file_system();
-};
 
 class WriteWorkload : public Workload {
  public:

@@ -1,6 +1,7 @@
 #include "tools/imgpack/image_check.h"
 
 #include "format/ingest/image_normaliser.h"
+#include "format/jpeg/index_check.h"
 #include "format/jpeg/jpeg_probe.h"
 
 namespace imgpack {
@@ -16,6 +17,9 @@ std::optional<std::string> check_image(const RecordView& record) {
   }
   why = ingest::check_decodes(record.image());
   if (!why.empty()) return why;
+  if (record.entropy_index().empty()) return std::nullopt;
+  why = jpeg::check_entropy_index(record.image(), record.entropy_index());
+  if (!why.empty()) return "entropy index: " + why;
   return std::nullopt;
 }
 

@@ -1,4 +1,8 @@
 // imgpack: a raw ImageNet download into sharded record files, and everything that is done with these files.
+#include <sys/resource.h>
+
+#include <algorithm>
+
 #include "tools/cli/program.h"
 #include "tools/cli/stop_signals.h"
 #include "tools/imgpack/verbs.h"
@@ -9,9 +13,18 @@ std::vector<std::string> build_details() {
   return {"format version 1.0", std::string("compiler ") + __VERSION__};
 }
 
+// An archive is read into several hundred files at once; many systems allow 1,024 until asked for more.
+void allow_many_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, std::max<rlim_t>(limit.rlim_cur, 8192));
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  allow_many_open_files();
   imgpack::cli::catch_stop_signals();
   imgpack::cli::Program program;
   program.name = "imgpack";
@@ -20,8 +33,11 @@ int main(int argc, char** argv) {
   program.description =
       "Shards are large files that training reads from front to back: JPEGs as they are, checksums on everything, a "
       "compressed index, one fixed shuffled order. Build once, verify, then train with imgtrain.";
-  program.verbs = {imgpack::build_verb(), imgpack::plan_verb(), imgpack::verify_verb(),  imgpack::inspect_verb(),
-                   imgpack::ls_verb(),    imgpack::cat_verb(),  imgpack::extract_verb(), imgpack::sample_verb()};
+  program.verbs = {
+      imgpack::build_verb(),   imgpack::plan_verb(),       imgpack::merge_verb(),   imgpack::verify_verb(),
+      imgpack::repair_verb(),  imgpack::inspect_verb(),    imgpack::ls_verb(),      imgpack::cat_verb(),
+      imgpack::extract_verb(), imgpack::diff_verb(),       imgpack::split_verb(),   imgpack::export_verb(),
+      imgpack::relabel_verb(), imgpack::add_labels_verb(), imgpack::reindex_verb(), imgpack::sample_verb()};
   program.build_details = build_details();
   return imgpack::cli::run_program(program, argc, argv);
 }

@@ -4,6 +4,8 @@
 #include <charconv>
 
 #include "format/error.h"
+#include "format/ingest/archive_layout.h"
+#include "format/ingest/list_source.h"
 
 namespace imgpack {
 namespace {
@@ -34,13 +36,6 @@ void read_shard_count(const std::string& text, PackOptions& pack) {
                                        std::to_string(ingest::kMaxShards) + ", found '" + text + "'");
   }
   pack.shard_count[split] = count;
-}
-
-int read_entropy_index(const cli::Arguments& arguments) {
-  const std::string text = arguments.text("entropy-index");
-  if (text == "none") return ingest::kNoEntropyIndex;
-  if (text == "row") return ingest::kEntropyIndexPerRow;
-  return static_cast<int>(arguments.number("entropy-index", 1, 65535));
 }
 
 ingest::Subsampling read_subsampling(const std::string& text) {
@@ -78,6 +73,13 @@ std::filesystem::path default_out(const std::filesystem::path& source) {
   // Said as the user said it, where that is a plain name.
   if (source.has_filename() && source.filename() != "." && source.filename() != "..") out = source;
   if (source.has_parent_path() && !source.has_filename()) out = source.parent_path();
+  // An archive's or list's ending says what it was, not what it will be.
+  const std::string name = out.filename().string();
+  if (ingest::is_archive_name(name)) {
+    out.replace_filename(ingest::archive_stem(name));
+  } else if (ingest::is_list_name(out)) {
+    out.replace_extension();
+  }
   out += ".shards";
   return out;
 }
@@ -93,13 +95,45 @@ void refuse_out_inside_source(const PackCommand& command) {
 
 }  // namespace
 
+int read_entropy_index(const cli::Arguments& arguments) {
+  const std::string text = arguments.text("entropy-index");
+  if (text == "none") return ingest::kNoEntropyIndex;
+  if (text == "row") return ingest::kEntropyIndexPerRow;
+  return static_cast<int>(arguments.number("entropy-index", 1, 65535));
+}
+
 std::vector<cli::Positional> pack_positionals() {
-  return {{.name = "SOURCE", .help = "The folder of raw images: an ImageNet download, or any tree of class folders."},
-          {.name = "OUT", .help = "The folder for the shards. Without it: SOURCE.shards.", .required = false}};
+  return {
+      {.name = "SOURCE",
+       .help = "The raw images: an ImageNet download as it came or unpacked, any tree of class folders or archive of "
+               "one, or a list of images."},
+      {.name = "OUT", .help = "The folder for the shards. Without it: SOURCE.shards.", .required = false}};
+}
+
+std::vector<cli::Option> label_options() {
+  return {
+      in_group(kLabelGroup, {.name = "classes",
+                             .value = "LIST",
+                             .help = "Which classes there are, numbered in sorted order: auto takes the 1,000 of "
+                                     "ILSVRC2012 if the folders are these, else LOC_synset_mapping.txt, else the "
+                                     "folders; where folders are missing it stops and asks you to choose.",
+                             .default_value = "auto",
+                             .choices = {"auto", "imagenet", "mapping", "folders"}}),
+      in_group(
+          kLabelGroup,
+          {.name = "builtin-labels",
+           .value = "",
+           .help = "Use the built-in labels of ILSVRC2012_val_* by name even if val is not the whole set of 50,000."}),
+      in_group(kLabelGroup, {.name = "labels",
+                             .value = "[SPLIT=]FILE",
+                             .help = "A CSV or TSV of image and class (the name of its folder) for val, or for SPLIT. "
+                                     "It is compared with every other source of labels.",
+                             .repeatable = true}),
+  };
 }
 
 std::vector<cli::Option> pack_options() {
-  return {
+  std::vector<cli::Option> options = {
       cli::threads_option(),
       cli::quiet_option(),
       cli::json_option(),
@@ -113,20 +147,14 @@ std::vector<cli::Option> pack_options() {
        .value = "N",
        .help = "Stop when more than N images cannot be packed.",
        .default_value = "1000"},
-
-      in_group(kLabelGroup, {.name = "classes",
-                             .value = "LIST",
-                             .help = "Which classes there are, numbered in sorted order: auto takes the 1,000 of "
-                                     "ILSVRC2012 if the folders are these, else LOC_synset_mapping.txt, else the "
-                                     "folders; where folders are missing it stops and asks you to choose.",
-                             .default_value = "auto",
-                             .choices = {"auto", "imagenet", "mapping", "folders"}}),
-      in_group(
-          kLabelGroup,
-          {.name = "builtin-labels",
-           .value = "",
-           .help = "Use the built-in labels of ILSVRC2012_val_* by name even if val is not the whole set of 50,000."}),
-
+  };
+  for (cli::Option& option : label_options()) options.push_back(std::move(option));
+  options.push_back(
+      in_group(kLabelGroup, {.name = "real",
+                             .value = "FILE",
+                             .help = "Add the ReaL labels of the ILSVRC2012 validation set (real.json: 50,000 lists of "
+                                     "class indices) as a second label set, for evaluation."}));
+  const std::vector<cli::Option> packing = {
       in_group(
           kShardGroup,
           {.name = "shard-size",
@@ -186,12 +214,33 @@ std::vector<cli::Option> pack_options() {
                {.name = "baseline", .value = "", .help = "Make progressive JPEGs baseline, without loss."}),
       in_group(kImageGroup,
                {.name = "optimize", .value = "", .help = "Give each JPEG Huffman tables of its own, without loss."}),
-      in_group(kImageGroup, {.name = "strip-metadata", .value = "", .help = "Drop EXIF, ICC profiles and comments."}),
+      in_group(kImageGroup, {.name = "strip-metadata",
+                             .value = "",
+                             .help = "Drop EXIF, XMP and comments, without loss; colour profiles stay."}),
       in_group(kImageGroup, {.name = "apply-orientation",
                              .value = "",
                              .help = "Turn images as EXIF asks. Not done by default: published accuracies are for "
                                      "images as they are stored."}),
   };
+  options.insert(options.end(), packing.begin(), packing.end());
+  return options;
+}
+
+ingest::LabelOptions read_label_options(const cli::Arguments& arguments) {
+  ingest::LabelOptions labels;
+  labels.classes = read_class_policy(arguments.text("classes"));
+  labels.force_builtin = arguments.has("builtin-labels");
+  for (const std::string& text : arguments.all("labels")) {
+    const size_t equals = text.find('=');
+    const std::string split = equals == std::string::npos ? "" : text.substr(0, equals);
+    // A file may have an equals sign in its name.
+    if (split == "train" || split == "val" || split == "test") {
+      labels.files.push_back({split, text.substr(equals + 1)});
+    } else {
+      labels.files.push_back({"val", text});
+    }
+  }
+  return labels;
 }
 
 PackCommand read_pack_command(const cli::Arguments& arguments) {
@@ -200,8 +249,8 @@ PackCommand read_pack_command(const cli::Arguments& arguments) {
   command.out = arguments.positional("OUT");
   if (command.out.empty()) command.out = default_out(command.source);
   refuse_out_inside_source(command);
-  command.labels.classes = read_class_policy(arguments.text("classes"));
-  command.labels.force_builtin = arguments.has("builtin-labels");
+  command.labels = read_label_options(arguments);
+  command.real = arguments.find("real").value_or("");
   PackOptions& pack = command.build.pack;
   pack.seed = arguments.number("seed");
   pack.shard_bytes = arguments.bytes("shard-size");

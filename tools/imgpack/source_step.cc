@@ -1,6 +1,8 @@
 #include "tools/imgpack/source_step.h"
 
+#include "format/error.h"
 #include "format/ingest/folder_source.h"
+#include "format/ingest/list_source.h"
 #include "tools/cli/console.h"
 #include "tools/cli/units.h"
 
@@ -31,12 +33,12 @@ std::string missing_line(const ingest::MissingImages& missing) {
 
 }  // namespace
 
-ingest::LabeledSource look_at_source(const PackCommand& command) {
+void describe_source(const PackCommand& command, const ingest::LabeledSource& source) {
   cli::Console& console = cli::console();
   const auto say = [&](const std::string& line) {
     if (!command.quiet) console.say(line);
   };
-  auto scan = ingest::scan_folder(posix_file_system(), command.source);
+  const ingest::SourceScan& scan = source.scan;
   say("source: " + scan.description + " in " + scan.root.string());
   if (scan.ignored_files > 0) {
     std::string line = "ignored " + cli::format_count(scan.ignored_files) + " files that are no images by their names:";
@@ -45,11 +47,10 @@ ingest::LabeledSource look_at_source(const PackCommand& command) {
   }
   for (const std::string& folder : scan.ignored_folders)
     say("ignored folder " + folder + ": it is no split (train, val, test)");
-  auto source = ingest::label_source(posix_file_system(), std::move(scan), command.labels);
   say("classes: " + cli::format_count(source.classes.classes.size()) + ", " + source.classes.origin);
   for (const std::string& note : source.classes.notes) say("note: " + note);
   for (size_t s = 0; s < source.splits.size(); ++s) {
-    say(split_line(source.scan.splits[s], source.splits[s]));
+    say(split_line(scan.splits[s], source.splits[s]));
     for (const std::string& note : source.splits[s].notes) say("note: " + note);
     for (const ingest::LabelSourceReport& report : source.splits[s].sources) {
       if (report.others > 0)
@@ -57,7 +58,38 @@ ingest::LabeledSource look_at_source(const PackCommand& command) {
     }
   }
   for (const ingest::MissingImages& missing : source.missing) console.warn(missing_line(missing));
-  return source;
+}
+
+FoundSource find_source(const PackCommand& command) {
+  FileSystem& fs = posix_file_system();
+  if (!fs.exists(command.source)) throw Error(ErrorKind::kIo, "no such file or folder", command.source);
+  FoundSource found;
+  found.archives = ingest::find_archives(fs, command.source);
+  if (found.archives) {
+    if (command.quiet) return found;
+    cli::console().say("source: " + found.archives->description() + ", " + cli::format_bytes(found.archives->bytes()));
+    for (const std::string& note : found.archives->notes) cli::console().say("note: " + note);
+    return found;
+  }
+  if (std::filesystem::is_directory(command.source)) {
+    found.labeled = ingest::label_source(fs, ingest::scan_folder(fs, command.source), command.labels);
+  } else if (ingest::is_list_name(command.source)) {
+    found.labeled = ingest::read_image_list(fs, command.source);
+  } else {
+    throw Error(ErrorKind::kInvalidInput,
+                "not a source: expected a folder, a tar or zip archive, or a list of images (.csv, .tsv)",
+                command.source);
+  }
+  describe_source(command, *found.labeled);
+  return found;
+}
+
+ingest::LabeledSource look_at_source(const PackCommand& command) {
+  FoundSource found = find_source(command);
+  if (found.labeled) return *std::move(found.labeled);
+  throw Error(ErrorKind::kInvalidInput,
+              "an archive cannot be read image by image: expected a folder or a list of images", command.source, {},
+              "unpack it, or build from it: `imgpack build` reads archives as they are");
 }
 
 }  // namespace imgpack

@@ -13,5 +13,13 @@ cli::Verb ls_verb();
 cli::Verb cat_verb();
 cli::Verb extract_verb();
 cli::Verb sample_verb();
+cli::Verb reindex_verb();
+cli::Verb relabel_verb();
+cli::Verb add_labels_verb();
+cli::Verb repair_verb();
+cli::Verb diff_verb();
+cli::Verb export_verb();
+cli::Verb split_verb();
+cli::Verb merge_verb();
 
 }  // namespace imgpack

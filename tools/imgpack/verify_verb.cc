@@ -10,6 +10,7 @@
 #include "tools/cli/units.h"
 #include "tools/imgpack/image_check.h"
 #include "tools/imgpack/verbs.h"
+#include "tools/imgpack/warm_order.h"
 
 namespace imgpack {
 namespace {
@@ -58,6 +59,8 @@ void print_text(const std::filesystem::path& dataset, const VerifyReport& report
             << (report.shards == 1 ? " shard, " : " shards, ") << cli::format_count(report.records) << " records";
   if (report.level == VerifyLevel::kDecode) std::cout << ", " << cli::format_count(report.images) << " images decoded";
   std::cout << ", " << cli::format_bytes(report.bytes) << " in " << cli::format_seconds(report.seconds) << "\n";
+  if (!report.ok() && !report.only_unsupported())
+    cli::console().say("Hint: imgpack repair " + dataset.string() + " --dry-run says what can be repaired");
 }
 
 int run_verify(const cli::Arguments& arguments) {
@@ -77,6 +80,8 @@ int run_verify(const cli::Arguments& arguments) {
     progress.advance(now.records - before.records, now.bytes - before.bytes);
     before = now;
   };
+  if (arguments.has("warm"))
+    options.blocks = training_order(dataset, arguments.number("seed"), arguments.number("epoch"));
   const VerifyReport report = verify_dataset(posix_file_system(), dataset, options);
   progress.finish();
   if (arguments.has("json")) {
@@ -110,8 +115,10 @@ cli::Verb verify_verb() {
        .help = "Only every T-th shard, beginning with the N-th: a large dataset can be checked in T runs."},
       {.name = "warm",
        .value = "",
-       .help = "Read every byte once, in the order of the shards, to warm a fresh volume or the page cache: level "
-               "checksums unless --level says more."},
+       .help = "Read every record once, in the order in which training will, to warm a fresh volume or the page cache: "
+               "level checksums unless --level says more."},
+      {.name = "seed", .value = "N", .help = "Of the training run to come, for --warm.", .default_value = "0"},
+      {.name = "epoch", .value = "N", .help = "Of that run, counted from 0.", .default_value = "0"},
       {.name = "rate", .value = "MIB", .help = "Read at most so many MiB per second."},
       cli::threads_option(),
       cli::quiet_option(),

@@ -1,5 +1,6 @@
 #include "tools/imgtrain/console_listener.h"
 
+#include "tools/cli/report_signal.h"
 #include "tools/cli/stop_signals.h"
 
 namespace imgtrain {
@@ -40,6 +41,10 @@ void ConsoleListener::end_pass() {
 RunRequest ConsoleListener::take_request() {
   if (cli::stop_reason() != cli::StopReason::kNone) return RunRequest::kStop;
   return save_asked_.exchange(false) ? RunRequest::kSave : RunRequest::kNone;
+}
+
+bool ConsoleListener::take_report_request() {
+  return cli::take_report_request();
 }
 
 }  // namespace imgtrain

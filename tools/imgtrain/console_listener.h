@@ -23,6 +23,7 @@ class ConsoleListener : public RunListener {
   void note(const std::string& text) override;
   void end_pass() override;
   RunRequest take_request() override;
+  bool take_report_request() override;
   void ask_to_save() { save_asked_ = true; }  // Any thread.
 
  private:

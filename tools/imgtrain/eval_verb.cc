@@ -11,6 +11,7 @@
 #include "format/file.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/console.h"
+#include "tools/cli/report_signal.h"
 #include "tools/cli/run_tool.h"
 #include "tools/cli/stop_signals.h"
 #include "tools/imgtrain/config_options.h"
@@ -101,6 +102,7 @@ int run(const cli::Arguments& arguments) {
   request.best = arguments.has("best");
   if (const auto sizes = arguments.find("sizes")) request.sizes = parse_sizes(*sizes);
   request.overrides = flags_layer(arguments);
+  cli::catch_report_signal();
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
   const EvaluateOutcome outcome = evaluate(imgpack::posix_file_system(), request, listener);
   if (outcome.stopped) cli::throw_if_stopped("nothing was written");
@@ -141,9 +143,10 @@ cli::Verb eval_verb() {
       cli::json_option(),
       cli::quiet_option(),
   };
-  const std::vector<std::string> fields = {"shards",        "eval_size", "eval_resize", "eval_batch",
-                                           "interpolation", "precision", "device",      "threads",
-                                           "input_threads", "slots",     "log_seconds"};
+  const std::vector<std::string> fields = {"shards",     "eval_size",  "eval_resize",   "eval_crop_ratio",
+                                           "eval_flip",  "eval_batch", "interpolation", "precision",
+                                           "device",     "threads",    "input_threads", "slots",
+                                           "page_cache", "cache_dir",  "on_bad_record", "log_seconds"};
   for (cli::Option& option : config_options(fields)) {
     option.default_value.clear();  // Those of the run, not of an empty configuration.
     option.group.clear();

@@ -6,6 +6,7 @@
 #include "engine/train/trainer.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/console.h"
+#include "tools/cli/report_signal.h"
 #include "tools/cli/run_tool.h"
 #include "tools/cli/stop_signals.h"
 #include "tools/cli/units.h"
@@ -55,6 +56,7 @@ int run(const cli::Arguments& arguments) {
   request.fresh = arguments.has("fresh");
   request.extend = arguments.has("extend");
   request.created_by = std::string("imgtrain ") + IMGPACK_VERSION;
+  cli::catch_report_signal();
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
   const SpotNoticeWatcher watcher(
       spot_watch_from_environment(), [&](const SpotNotice& notice) { answer_notice(notice, listener); },
@@ -87,6 +89,7 @@ cli::Verb train_verb() {
       "result as if it had never stopped. Other options for the same folder are an error that lists them. A finished "
       "run "
       "is left alone.\n\n"
+      "SIGUSR1 makes it say where the time of the epoch has gone so far, and what limits.\n\n"
       "The batch is that of all devices together. Lengths carry their unit: 16ep are epochs, 500ba batches.";
   verb.options = layer_options();
   verb.options.push_back({.name = "fresh",

@@ -14,5 +14,6 @@ imgpack::cli::Verb estimate_verb();
 imgpack::cli::Verb recipes_verb();
 imgpack::cli::Verb config_verb();
 imgpack::cli::Verb schedule_verb();
+imgpack::cli::Verb augment_preview_verb();
 
 }  // namespace imgtrain

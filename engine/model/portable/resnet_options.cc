@@ -23,6 +23,14 @@ ResNetArchitecture resnet_architecture(int depth) {
   }
 }
 
+std::vector<double> drop_path_rates(int depth, double last) {
+  int blocks = 0;
+  for (const int stage : resnet_architecture(depth).blocks) blocks += stage;
+  std::vector<double> rates;
+  for (int i = 0; i < blocks; ++i) rates.push_back(last * i / (blocks - 1));
+  return rates;
+}
+
 std::string model_name(const ResNetOptions& options) {
   return "resnet" + std::to_string(options.depth);
 }

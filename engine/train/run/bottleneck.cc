@@ -9,6 +9,12 @@ namespace {
 
 // Below this share of waiting the input side keeps up.
 constexpr double kKeepsUp = 0.05;
+// Above this share of copying, copies are what the device waits for.
+constexpr double kCopiesLimit = 0.9;
+// Repacking is worth a word from here on.
+constexpr double kWorthwhile = 1.1;
+// Above this share of images the slow decoder is worth a word. On ordinary photographs it takes less than 0.01.
+constexpr double kManyReferences = 0.05;
 
 std::string number(double value, int digits) {
   char buffer[32];
@@ -16,33 +22,87 @@ std::string number(double value, int digits) {
   return buffer;
 }
 
+std::string percent(double share) {
+  return number(100 * share, 0) + " %";
+}
+
+std::string repacking(const EpochTiming& timing, bool bytes_count) {
+  const double gain = bytes_count ? 1 / timing.repack.bytes : timing.repack.decode_speed;
+  if (gain < kWorthwhile) return {};
+  const std::string what = "; repacking with --resize-max 500 --reencode-probability 1 ";
+  return bytes_count ? what + "needs about " + number(timing.repack.bytes, 2) + " of the bytes"
+                     : what + "gives about " + number(gain, 1) + "x";
+}
+
+// What would give the decoders more: threads that are there, an entropy index, smaller images.
+std::string decode_remedy(const EpochTiming& timing, double cores_needed) {
+  std::string text;
+  const double whole = std::ceil(cores_needed);
+  if (timing.cores > timing.input_threads && whole <= timing.cores)
+    text += "; --input-threads " + number(whole, 0) + " would do";
+  const auto fast = static_cast<double>(timing.stages.fast_path);
+  const auto reference = static_cast<double>(timing.stages.reference_path);
+  if (reference > kManyReferences * (fast + reference))
+    text += "; " + percent(reference / (fast + reference)) +
+            " of the images have no entropy index or need the reference decoder: with an index they decode about 2.5x "
+            "as fast";
+  return text + repacking(timing, /*bytes_count=*/false);
+}
+
 }  // namespace
 
-double starved_share(const EpochTiming& timing) {
-  return timing.seconds <= 0 ? 0 : std::clamp(timing.stages.wait_for_batch / timing.seconds, 0.0, 1.0);
+StageShares stage_shares(const EpochTiming& timing) {
+  if (timing.seconds <= 0) return {};
+  const auto share = [&](double seconds, double of) { return std::clamp(seconds / of, 0.0, 1.0); };
+  const double threads = timing.seconds * std::max(1u, timing.input_threads);
+  const data::StageSeconds& stages = timing.stages;
+  return {share(stages.read, timing.seconds),
+          share(stages.check, threads),
+          share(stages.decode, threads),
+          share(stages.augment, threads),
+          share(stages.wait_for_batch, timing.seconds),
+          share(timing.copy_seconds, timing.seconds)};
 }
 
 std::string bottleneck_sentence(const EpochTiming& timing) {
-  const double starved = starved_share(timing);
-  const std::string waited = "the model waited " + number(100 * starved, 0) + " % of the time for images";
   if (timing.images == 0 || timing.seconds <= 0) return "nothing was measured";
-  // What decoding would cost if it were all there is, in threads at work at once.
-  const double per_image = timing.stages.decode / static_cast<double>(timing.images);
-  const double compute_rate = static_cast<double>(timing.images) / std::max(timing.seconds * (1 - starved), 1e-9);
-  const double threads_needed = per_image * compute_rate;
-  const std::string cost = "decoding takes " + number(1e3 * per_image, 2) + " ms per image and thread";
-  if (starved < kKeepsUp) {
-    return "compute-bound: " + waited + "; " + cost + ", " + number(threads_needed, 1) + " of " +
-           std::to_string(timing.input_threads) + " input threads were needed";
+  const StageShares shares = stage_shares(timing);
+  const data::StageSeconds& stages = timing.stages;
+  const std::string waited = "the model waited " + percent(shares.wait) + " of the time for images";
+  // What the input side would cost if it were all there is, in cores at work at once.
+  const auto images = static_cast<double>(timing.images);
+  const double per_image = (stages.check + stages.augment + stages.decode) / images;
+  const double compute_rate = images / std::max(timing.seconds * (1 - shares.wait), 1e-9);
+  const double cores_needed = per_image * compute_rate;
+  const std::string of_cores = std::to_string(timing.input_threads);
+  if (shares.wait < kKeepsUp) {
+    if (shares.copy > kCopiesLimit)
+      return "copy-bound: copies to the device take " + percent(shares.copy) +
+             " of the time; a smaller --train-size or a faster link to the device would lift it";
+    return "compute-bound: " + waited + "; the input side used " + number(cores_needed, 1) + " of " + of_cores +
+           " cores at " + number(1e3 * per_image, 2) + " ms an image and could feed " +
+           number(cores_needed > 0 ? timing.input_threads / cores_needed : 1, 1) + "x the rate";
   }
   // Decoders that stood still for the disk point to the disk; otherwise there are too few of them.
-  if (timing.stages.wait_for_read > timing.stages.wait_for_batch / 2) {
-    const double mib = static_cast<double>(timing.stages.bytes_read) / (1024 * 1024);
-    return "read-bound: " + waited + "; the disk gave " + number(mib / timing.seconds, 0) + " MiB/s, " +
-           number(mib / static_cast<double>(timing.images) * compute_rate, 0) + " MiB/s would keep the model busy";
+  if (stages.wait_for_read > stages.wait_for_batch / 2) {
+    const double mib = static_cast<double>(stages.bytes_read) / (1024 * 1024);
+    return "read-bound: " + waited + "; " + number(mib / images * compute_rate, 0) + " MiB/s needed, the disk gave " +
+           number(mib / timing.seconds, 0) + repacking(timing, /*bytes_count=*/true) +
+           "; --cache-dir on a local disk reads them from there after the first epoch";
   }
-  return "decode-bound: " + waited + "; " + cost + ": " + number(threads_needed, 1) + " threads needed, " +
-         std::to_string(timing.input_threads) + " present";
+  return "decode-bound: " + waited + "; " + number(cores_needed, 1) + " cores needed, " + of_cores + " present" +
+         decode_remedy(timing, cores_needed);
+}
+
+std::string stage_report(const EpochTiming& timing) {
+  const StageShares shares = stage_shares(timing);
+  const data::StageSeconds& stages = timing.stages;
+  std::string text = "read " + percent(shares.read) + ", check " + percent(shares.check) + ", decode " +
+                     percent(shares.decode) + ", augment " + percent(shares.augment) + ", wait " +
+                     percent(shares.wait) + ", copy " + percent(shares.copy) + "; " + std::to_string(stages.fast_path) +
+                     " images by the fast path, " + std::to_string(stages.reference_path) + " by the reference";
+  if (stages.left_out > 0) text += ", " + std::to_string(stages.left_out) + " damaged records left out";
+  return text;
 }
 
 }  // namespace imgtrain

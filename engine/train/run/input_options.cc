@@ -10,12 +10,16 @@ using imgpack::ErrorKind;
 
 data::PipelineOptions shared_options(const RunConfig& config, const Share& share) {
   data::PipelineOptions options;
-  options.filter = config.interpolation == Interpolation::kBicubic ? imgpack::jpeg::Filter::kBicubic
-                                                                   : imgpack::jpeg::Filter::kBilinear;
+  options.filter = config.interpolation == Interpolation::kBilinear ? imgpack::jpeg::Filter::kBilinear
+                                                                    : imgpack::jpeg::Filter::kBicubic;
   options.threads = static_cast<uint32_t>(config.input_threads);
   options.slots = static_cast<uint32_t>(config.slots);
   options.rank = static_cast<uint32_t>(share.rank);
   options.world = static_cast<uint32_t>(share.world);
+  options.numa_node = share.numa_node;
+  options.cache = config.page_cache;
+  options.local_copy = config.cache_dir;
+  options.max_bad_records = static_cast<uint64_t>(config.max_bad_records);
   options.seed = static_cast<uint64_t>(config.seed);
   options.order.seed = static_cast<uint64_t>(config.seed);
   options.order.block_bytes = static_cast<uint64_t>(config.block_kib) << 10;
@@ -31,9 +35,16 @@ data::PipelineOptions training_input(const RunConfig& config, const Share& share
   options.size = static_cast<uint32_t>(config.train_size);
   options.crop = {config.crop_scale_min, config.crop_scale_max, config.crop_ratio_min, config.crop_ratio_max,
                   config.flip};
+  options.random_filter = config.interpolation == Interpolation::kRandom;
+  options.policy = data::parse_augment_policy(config.auto_augment);
+  options.jitter = {config.jitter_brightness, config.jitter_contrast, config.jitter_saturation, config.jitter_hue};
+  options.erasing = {config.erase, config.erase_scale_min, config.erase_scale_max, config.erase_ratio_min,
+                     config.erase_ratio_max};
+  options.cutout = config.cutout;
   options.bn_group = static_cast<uint32_t>(config.bn_group);
   options.order.batch = static_cast<uint32_t>(config.batch);
   options.order.drop_last = config.drop_last;
+  options.order.repeats = static_cast<uint32_t>(config.repeats);
   options.order.partitions = static_cast<uint32_t>(config.partitions);
   options.order.window_blocks = static_cast<uint32_t>(config.window_blocks);
   return options;
@@ -45,6 +56,7 @@ data::PipelineOptions evaluation_input(const RunConfig& config, const std::strin
   options.transform = data::Transform::kEvaluate;
   options.size = static_cast<uint32_t>(config.eval_size);
   options.resize_short = static_cast<uint32_t>(config.eval_resize);
+  options.crop_ratio = config.eval_crop_ratio;
   options.order.batch = static_cast<uint32_t>(config.eval_batch);
   options.order.drop_last = false;
   options.order.shuffle = false;

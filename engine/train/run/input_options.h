@@ -11,6 +11,7 @@ namespace imgtrain {
 
 struct Share {
   int rank = 0, world = 1;
+  int numa_node = -1;  // Of this rank's GPU; -1: none, or not known.
 };
 
 data::PipelineOptions training_input(const RunConfig& config, const Share& share);

@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 #include <cmath>
 
+#include "engine/data/augment_policy.h"
 #include "engine/train/run/json_text.h"
 #include "engine/train/run/run_config_fields.h"
 #include "format/error.h"
@@ -49,13 +50,33 @@ void check(const RunConfig& c) {
   require(c.duration.value > 0, "duration: expected more than nothing, found " + to_text(c.duration));
   require(c.bn_group <= c.batch, "bn_group: expected at most the batch of " + std::to_string(c.batch) + ", found " +
                                      std::to_string(c.bn_group));
-  require(c.eval_resize >= c.eval_size, "eval_resize: expected at least eval_size (" + std::to_string(c.eval_size) +
-                                            "), found " + std::to_string(c.eval_resize));
+  require(c.eval_crop_ratio > 0 || c.eval_resize >= c.eval_size, "eval_resize: expected at least eval_size (" +
+                                                                     std::to_string(c.eval_size) + "), found " +
+                                                                     std::to_string(c.eval_resize));
+  require(c.erase_scale_min <= c.erase_scale_max, "erase_scale_min is larger than erase_scale_max");
+  require(c.erase_ratio_min <= c.erase_ratio_max, "erase_ratio_min is larger than erase_ratio_max");
+  require(c.repeats <= c.batch,
+          "repeats: expected at most the batch of " + std::to_string(c.batch) + ", found " + std::to_string(c.repeats));
+  require(c.progressive_size == 0 || (c.progressive_size >= 16 && c.progressive_size <= c.train_size),
+          "progressive_size: expected 16 to train_size (" + std::to_string(c.train_size) + "), or 0, found " +
+              std::to_string(c.progressive_size));
+  require(c.progressive_begin <= c.progressive_end, "progressive_begin is larger than progressive_end");
+  try {
+    data::parse_augment_policy(c.auto_augment);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::kUsage, "auto_augment: " + error.message(), {}, {}, kListHint);
+  }
   require(c.crop_scale_min <= c.crop_scale_max, "crop_scale_min is larger than crop_scale_max");
   require(c.crop_ratio_min <= c.crop_ratio_max, "crop_ratio_min is larger than crop_ratio_max");
   require(c.precision != Precision::kFp16 || c.device != DeviceKind::kCpu,
           "precision fp16 needs a CUDA device; on the CPU use bf16 or fp32");
   require(!c.nesterov || c.momentum > 0, "nesterov needs a momentum above 0");
+  require(!c.nesterov || c.optimizer == OptimizerKind::kSgd, "nesterov is of optimizer sgd alone");
+  require(!c.onecycle_cycle_momentum || c.optimizer == OptimizerKind::kSgd,
+          "onecycle_cycle_momentum is of optimizer sgd alone");
+  require(!c.decoupled_decay || c.optimizer != OptimizerKind::kLamb,
+          "decoupled_decay is of optimizers sgd and adamw: lamb's decay is part of its update");
+  require(c.loss == LossKind::kBinaryCrossEntropy || c.bce_threshold == 0, "bce_threshold needs loss bce");
   require(c.onecycle_base_momentum <= c.onecycle_max_momentum,
           "onecycle_base_momentum is larger than onecycle_max_momentum");
   require(c.schedule != ScheduleKind::kOneCycle || c.warmup.value == 0,
@@ -82,6 +103,8 @@ ResolvedConfig resolve(std::span<const ConfigLayer> layers, const std::string& r
   RunConfig& config = resolved.values;
   if (config.out.empty()) config.out = "runs/" + (recipe.empty() ? std::string("run") : recipe);
   if (config.bn_group == 0) config.bn_group = std::min(config.batch, kDefaultBnGroup);
+  if (config.eps == 0 && config.optimizer == OptimizerKind::kAdamW) config.eps = 1e-8;
+  if (config.eps == 0 && config.optimizer == OptimizerKind::kLamb) config.eps = 1e-6;
   check(config);
   return resolved;
 }

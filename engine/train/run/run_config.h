@@ -11,17 +11,24 @@
 #include <string>
 #include <vector>
 
+#include "engine/data/batch_mix.h"
+#include "engine/data/cache_policy.h"
+#include "engine/model/portable/resnet_options.h"
 #include "engine/train/run/duration.h"
 
 namespace imgtrain {
 
-enum class OptimizerKind { kSgd };
-enum class NoDecay { kNone, kNorms, kNormsAndBiases, kNamedBn };
+enum class OptimizerKind { kSgd, kAdamW, kLamb };
+enum class NoDecay { kNone, kNorms, kBiases, kNormsAndBiases, kNamedBn };
+enum class LossKind { kCrossEntropy, kBinaryCrossEntropy };
+enum class ClassReduction { kMean, kSum };
 enum class ScheduleKind { kConstant, kOneCycle, kCosine, kLinear, kPoly, kStep };
 enum class Anneal { kCosine, kLinear };
 enum class LrHold { kStep, kEpoch };
-enum class Interpolation { kBilinear, kBicubic };
-enum class Precision { kFp32, kBf16, kFp16 };
+enum class Interpolation { kBilinear, kBicubic, kRandom };
+enum class Progression { kDecode, kShrink };
+enum class AverageKind { kNone, kTorchvision, kComposer };
+enum class Precision { kFp64, kFp32, kBf16, kFp16 };
 enum class DeviceKind { kAuto, kCpu, kCuda };
 
 // Defaults are those of a plain run; a recipe says the rest.
@@ -33,7 +40,13 @@ struct RunConfig {
 
   // Model.
   int64_t depth = 50;
+  Stem stem = Stem::kPlain;
+  bool average_downsample = false;
+  BlurPool blurpool = BlurPool::kNone;
+  double drop_path = 0;
   bool zero_init_last_gamma = false;
+  WeightRule initial_weights = WeightRule::kTorchvision;
+  std::string init;  // Empty: none.
 
   // Length, batch, order.
   Duration duration{90, Duration::Unit::kEpochs};
@@ -52,7 +65,20 @@ struct RunConfig {
   double momentum = 0.9;
   bool nesterov = false;
   double weight_decay = 1e-4;
+  bool decoupled_decay = false;
   NoDecay no_decay = NoDecay::kNone;
+  double beta1 = 0.9, beta2 = 0.999;
+  double eps = 0;  // Resolved: never 0 for an optimizer that has one.
+  double lamb_grad_norm = 1;
+  double clip_norm = 0;  // 0: gradients are not clipped.
+  double sam_rho = 0;    // 0: off.
+  int64_t sam_interval = 10;
+
+  // Average of the weights over training.
+  AverageKind ema = AverageKind::kNone;
+  int64_t ema_every = 1;
+  double ema_decay = 0.9999;
+  int64_t ema_half_life = 1000;
 
   // Learning-rate schedule.
   ScheduleKind schedule = ScheduleKind::kCosine;
@@ -74,15 +100,34 @@ struct RunConfig {
   double onecycle_max_momentum = 0.95;
 
   // Loss.
+  LossKind loss = LossKind::kCrossEntropy;
   double label_smoothing = 0;
+  double bce_threshold = 0;  // 0: targets are used as they are.
+  ClassReduction bce_reduction = ClassReduction::kMean;
 
   // Image sizes and augmentation.
   int64_t train_size = 224;
   double crop_scale_min = 0.08, crop_scale_max = 1;
   double crop_ratio_min = 3.0 / 4.0, crop_ratio_max = 4.0 / 3.0;
   double flip = 0.5;
+  int64_t repeats = 1;
+  std::string auto_augment = "none";
+  double jitter_brightness = 0, jitter_contrast = 0, jitter_saturation = 0, jitter_hue = 0;
+  double erase = 0;
+  double erase_scale_min = 0.02, erase_scale_max = 0.33;
+  double erase_ratio_min = 0.3, erase_ratio_max = 3.3;
+  double cutout = 0;
+  double mixup = 0, cutmix = 0;
+  double mix_probability = 1, cutmix_share = 0.5;
+  data::MixStyle mix_style = data::MixStyle::kTimm;
+  int64_t progressive_size = 0;  // 0: train_size from the first step on.
+  double progressive_begin = 0, progressive_end = 1;
+  int64_t progressive_multiple = 32;
+  Progression progressive_by = Progression::kDecode;
   int64_t eval_size = 224;
   int64_t eval_resize = 256;
+  double eval_crop_ratio = 0;  // 0: resize and crop.
+  bool eval_flip = false;
   int64_t eval_batch = 256;
   Interpolation interpolation = Interpolation::kBilinear;
 
@@ -108,6 +153,9 @@ struct RunConfig {
   int64_t threads = 0;
   int64_t input_threads = 0;
   int64_t slots = 3;
+  data::CacheMode page_cache = data::CacheMode::kAuto;
+  std::string cache_dir;        // Empty: no local copy.
+  int64_t max_bad_records = 0;  // In an epoch and process; 0: the first one stops the run.
 
   bool operator==(const RunConfig&) const = default;
 

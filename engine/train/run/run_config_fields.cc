@@ -113,6 +113,32 @@ Field durations(std::string_view name, FieldRole role, std::vector<Duration> Run
   return field;
 }
 
+// `stop` or `skip:N`.
+Field bad_records(std::string_view name, FieldRole role, int64_t RunConfig::*member, std::string_view help) {
+  constexpr int64_t kMost = 1'000'000;
+  Field field{name, {}, help, role, FieldKind::kText, {}, 0, 0, {}, {}};
+  field.set = [member](RunConfig& config, const json::value& value) {
+    const std::string expected = "\"stop\", or \"skip:N\" with N from 1 to " + std::to_string(kMost);
+    const std::string given = text_of(value, expected);
+    if (given == "stop") {
+      config.*member = 0;
+      return;
+    }
+    constexpr std::string_view kSkip = "skip:";
+    int64_t count = 0;
+    if (!given.starts_with(kSkip)) fail(expected, value);
+    const char* end = given.data() + given.size();
+    const auto [rest, error] = std::from_chars(given.data() + kSkip.size(), end, count);
+    if (error != std::errc() || rest != end || count < 1 || count > kMost) fail(expected, value);
+    config.*member = count;
+  };
+  field.get = [member](const RunConfig& config) {
+    const int64_t count = config.*member;
+    return json::value(count == 0 ? std::string("stop") : "skip:" + std::to_string(count));
+  };
+  return field;
+}
+
 template <typename T>
 using NamedValues = std::vector<std::pair<std::string_view, T>>;
 
@@ -163,8 +189,24 @@ std::vector<Field> model_fields() {
       choice<int64_t>("model", kResult, &C::depth,
                       {{"resnet18", 18}, {"resnet34", 34}, {"resnet50", 50}, {"resnet101", 101}, {"resnet152", 152}},
                       "Network"),
+      choice<Stem>("stem", kResult, &C::stem, {{"plain", Stem::kPlain}, {"deep", Stem::kDeep}},
+                   "First layers: one 7x7 convolution, or the three 3x3 ones of ResNet-D (timm's names)"),
+      flag("average_downsample", kResult, &C::average_downsample,
+           "Average before the shortcut's convolution instead of leaving out pixels (ResNet-D, timm's names)"),
+      choice<BlurPool>("blurpool", kResult, &C::blurpool,
+                       {{"none", BlurPool::kNone}, {"ffcv", BlurPool::kConvolutions}, {"composer", BlurPool::kAll}},
+                       "Blur before strided convolutions but the first (ffcv), and in the max-pooling too (composer)"),
+      real("drop_path", kResult, &C::drop_path, 0, 0.99,
+           "Stochastic depth: probability that the last block drops its branch of an image, rising linearly from 0 at "
+           "the first block (timm)"),
       flag("zero_init_last_gamma", kResult, &C::zero_init_last_gamma,
            "Start the last batch norm of every block at zero, so that blocks begin as identities"),
+      choice<WeightRule>("initial_weights", kResult, &C::initial_weights,
+                         {{"torchvision", WeightRule::kTorchvision}, {"composer", WeightRule::kComposer}},
+                         "Random weights to begin with: torchvision's, or those of Composer's ResNet recipes"),
+      text("init", kResult, &C::init,
+           "Begin with the weights of this .safetensors file (torchvision's names); a classifier of another number of "
+           "classes is begun anew"),
   };
 }
 
@@ -187,21 +229,59 @@ std::vector<Field> length_fields() {
 
 std::vector<Field> optimizer_fields() {
   return {
-      choice<OptimizerKind>("optimizer", kResult, &C::optimizer, {{"sgd", OptimizerKind::kSgd}}, "Optimizer"),
+      choice<OptimizerKind>(
+          "optimizer", kResult, &C::optimizer,
+          {{"sgd", OptimizerKind::kSgd}, {"adamw", OptimizerKind::kAdamW}, {"lamb", OptimizerKind::kLamb}},
+          "SGD with momentum, AdamW, or LAMB as timm has it"),
       real("lr", kResult, &C::lr, 0, 1e6, "Highest learning rate of the schedule"),
       integer("lr_per_batch", kResult, &C::lr_per_batch, 0, 1 << 20,
               "Global batch that lr is meant for: lr is multiplied by batch / lr_per_batch, and the result printed; "
               "0: lr is used as it stands"),
-      real("momentum", kResult, &C::momentum, 0, 0.99999, "Momentum"),
+      real("momentum", kResult, &C::momentum, 0, 0.99999, "Momentum of sgd"),
       flag("nesterov", kResult, &C::nesterov, "Nesterov's momentum"),
-      real("weight_decay", kResult, &C::weight_decay, 0, 10, "Weight decay, added to the gradient"),
-      choice<NoDecay>("no_decay", kResult, &C::no_decay,
-                      {{"none", NoDecay::kNone},
-                       {"norms", NoDecay::kNorms},
-                       {"norms-and-biases", NoDecay::kNormsAndBiases},
-                       {"named-bn", NoDecay::kNamedBn}},
-                      "Parameters without weight decay: none; batch norms (torchvision's --norm-weight-decay 0); batch "
-                      "norms and biases; those with `bn` in their name (FFCV: down-sampling norms do decay)"),
+      real("weight_decay", kResult, &C::weight_decay, 0, 10,
+           "Weight decay: of sgd added to the gradient, of adamw taken from the weights at the learning rate, of lamb "
+           "part of the update"),
+      flag("decoupled_decay", kResult, &C::decoupled_decay,
+           "Multiply weights by 1 - weight_decay x (learning rate / lr) instead, for sgd and adamw (Composer's "
+           "DecoupledSGDW and DecoupledAdamW)"),
+      choice<NoDecay>(
+          "no_decay", kResult, &C::no_decay,
+          {{"none", NoDecay::kNone},
+           {"norms", NoDecay::kNorms},
+           {"biases", NoDecay::kBiases},
+           {"norms-and-biases", NoDecay::kNormsAndBiases},
+           {"named-bn", NoDecay::kNamedBn}},
+          "Parameters without weight decay: none; batch norms (torchvision's --norm-weight-decay 0); all "
+          "biases (its --bias-weight-decay 0); norms and biases (timm); those with `bn` in their name (FFCV: "
+          "down-sampling norms do decay)"),
+      real("beta1", kResult, &C::beta1, 0, 0.99999, "Decay of the first moment of adamw and lamb"),
+      real("beta2", kResult, &C::beta2, 0, 0.9999999, "Decay of the second moment of adamw and lamb"),
+      real("eps", kResult, &C::eps, 0, 1,
+           "Added to the denominator of adamw and lamb; 0: 1e-8 for adamw, 1e-6 for lamb"),
+      real("lamb_grad_norm", kResult, &C::lamb_grad_norm, 0, 1e9,
+           "Norm that lamb scales larger gradients down to; 0: none"),
+      real("clip_norm", kResult, &C::clip_norm, 0, 1e9,
+           "Clip the norm of all gradients together to this (torch's clip_grad_norm_); 0: do not"),
+      real("sam_rho", kResult, &C::sam_rho, 0, 100,
+           "Sharpness-aware minimisation: how far the weights climb before the gradient is taken; 0: off"),
+      integer("sam_interval", kResult, &C::sam_interval, 1, 1 << 20, "Do so at every so many steps (Composer)"),
+  };
+}
+
+std::vector<Field> average_fields() {
+  return {
+      choice<AverageKind>("ema", kResult, &C::ema,
+                          {{"none", AverageKind::kNone},
+                           {"torchvision", AverageKind::kTorchvision},
+                           {"composer", AverageKind::kComposer}},
+                          "Keep a moving average of weights and batch-norm statistics, evaluate it and save it as the "
+                          "result; by the rule of torchvision's references or of Composer"),
+      integer("ema_every", kResult, &C::ema_every, 1, 1 << 20, "Batches between two updates of the average"),
+      real("ema_decay", kResult, &C::ema_decay, 0, 1,
+           "torchvision's decay, before its adjustment: 1 - (1 - ema_decay) x batch x ema_every / epochs is used"),
+      integer("ema_half_life", kResult, &C::ema_half_life, 1, 1 << 30,
+              "Composer's half-life in batches: 2^-(ema_every / ema_half_life) is the decay"),
   };
 }
 
@@ -243,9 +323,22 @@ std::vector<Field> schedule_fields() {
   };
 }
 
-std::vector<Field> image_fields() {
+std::vector<Field> loss_fields() {
   return {
+      choice<LossKind>("loss", kResult, &C::loss,
+                       {{"cross-entropy", LossKind::kCrossEntropy}, {"bce", LossKind::kBinaryCrossEntropy}},
+                       "Cross-entropy, or binary cross-entropy of every class"),
       real("label_smoothing", kResult, &C::label_smoothing, 0, 0.99999, "Share of the target spread over all classes"),
+      real("bce_threshold", kResult, &C::bce_threshold, 0, 0.99999,
+           "Make targets of bce above this 1 and the others 0 (timm's --bce-target-thresh); 0: leave them"),
+      choice<ClassReduction>("bce_reduction", kResult, &C::bce_reduction,
+                             {{"mean", ClassReduction::kMean}, {"sum", ClassReduction::kSum}},
+                             "Take the mean over classes (timm) or their sum (Composer)"),
+  };
+}
+
+std::vector<Field> augmentation_fields() {
+  return {
       integer("train_size", kResult, &C::train_size, 16, 1024, "Pixels per side in training"),
       real("crop_scale_min", kResult, &C::crop_scale_min, 0.0001, 1,
            "Smallest share of an image's area in a random crop"),
@@ -253,21 +346,70 @@ std::vector<Field> image_fields() {
       real("crop_ratio_min", kResult, &C::crop_ratio_min, 0.01, 100, "Smallest width over height of a random crop"),
       real("crop_ratio_max", kResult, &C::crop_ratio_max, 0.01, 100, "Largest"),
       real("flip", kResult, &C::flip, 0, 1, "Probability of a horizontal flip"),
+      integer(
+          "repeats", kResult, &C::repeats, 1, 64,
+          "Repeated augmentation: how often an image occurs in a batch, each time augmented anew; an epoch keeps its "
+          "length and sees fewer images"),
+      text("auto_augment", kResult, &C::auto_augment,
+           "Policy of operations on colour and shape: none, autoaugment, randaugment[-m9][-n2], trivialaugment "
+           "(torchvision), or timm's rand-m9[-n2][-p0.5][-mstd0.5][-inc1]"),
+      real("jitter_brightness", kResult, &C::jitter_brightness, 0, 10, "Colour jitter: strength of brightness"),
+      real("jitter_contrast", kResult, &C::jitter_contrast, 0, 10, "Of contrast"),
+      real("jitter_saturation", kResult, &C::jitter_saturation, 0, 10, "Of saturation"),
+      real("jitter_hue", kResult, &C::jitter_hue, 0, 0.5, "Of hue, as a share of the colour circle"),
+      real("erase", kResult, &C::erase, 0, 1, "Random erasing: probability that a rectangle is blanked"),
+      real("erase_scale_min", kResult, &C::erase_scale_min, 0, 1, "Its smallest share of the area"),
+      real("erase_scale_max", kResult, &C::erase_scale_max, 0, 1, "Largest"),
+      real("erase_ratio_min", kResult, &C::erase_ratio_min, 0.01, 100, "Its smallest height over width"),
+      real("erase_ratio_max", kResult, &C::erase_ratio_max, 0.01, 100, "Largest"),
+      real("cutout", kResult, &C::cutout, 0, 1, "Side of a square that is blanked, as a share of the image's; 0: none"),
+      real("mixup", kResult, &C::mixup, 0, 100, "Mixup: alpha of the distribution of shares; 0: off"),
+      real("cutmix", kResult, &C::cutmix, 0, 100, "CutMix: alpha of the distribution of shares; 0: off"),
+      real("mix_probability", kResult, &C::mix_probability, 0, 1, "Probability that a group of images is mixed"),
+      real("cutmix_share", kResult, &C::cutmix_share, 0, 1, "Share of CutMix where both are on"),
+      choice<data::MixStyle>("mix_style", kResult, &C::mix_style,
+                             {{"timm", data::MixStyle::kTimm},
+                              {"torchvision", data::MixStyle::kTorchvision},
+                              {"composer", data::MixStyle::kComposer}},
+                             "Partners within a bn_group: the group backwards, the image before, or at random with the "
+                             "larger share of mixup for the image itself"),
+      integer("progressive_size", kResult, &C::progressive_size, 0, 1024,
+              "Pixels per side at the start of training, growing to train_size; 0: train_size throughout"),
+      real("progressive_begin", kResult, &C::progressive_begin, 0, 1, "Share of training after which images grow"),
+      real("progressive_end", kResult, &C::progressive_end, 0, 1, "Share of training after which they are full-grown"),
+      integer("progressive_multiple", kResult, &C::progressive_multiple, 1, 256,
+              "Sizes in between are multiples of this"),
+      choice<Progression>(
+          "progressive_by", kResult, &C::progressive_by,
+          {{"decode", Progression::kDecode}, {"shrink", Progression::kShrink}},
+          "Decode at the size of the epoch (FFCV; the fast way), or decode at train_size and shrink every "
+          "batch, by nearest neighbours (Composer)"),
       integer("eval_size", kResult, &C::eval_size, 16, 1024, "Pixels per side of the centre crop in evaluation"),
       integer("eval_resize", kResult, &C::eval_resize, 16, 2048,
               "Short side that images are resized to before that crop"),
+      real("eval_crop_ratio", kResult, &C::eval_crop_ratio, 0, 1,
+           "Instead: cut out the middle square of this share of the short side, then resize it to eval_size (FFCV: "
+           "0.875); 0: resize, then crop"),
+      flag("eval_flip", kResult, &C::eval_flip, "Average the logits of an image and its mirror image in evaluation"),
       integer("eval_batch", kMachine, &C::eval_batch, 1, 1 << 20, "Images per batch in evaluation"),
       choice<Interpolation>("interpolation", kResult, &C::interpolation,
-                            {{"bilinear", Interpolation::kBilinear}, {"bicubic", Interpolation::kBicubic}},
-                            "Filter of every resize, always antialiased"),
+                            {{"bilinear", Interpolation::kBilinear},
+                             {"bicubic", Interpolation::kBicubic},
+                             {"random", Interpolation::kRandom}},
+                            "Filter of every resize, always antialiased, and of auto_augment's shapes; random: either "
+                            "of the two for each training image (timm), bicubic in evaluation"),
   };
 }
 
 std::vector<Field> number_fields() {
   return {
       choice<Precision>("precision", kResult, &C::precision,
-                        {{"fp32", Precision::kFp32}, {"bf16", Precision::kBf16}, {"fp16", Precision::kFp16}},
-                        "Arithmetic of forward and backward; weights are kept in fp32. fp16 needs a CUDA device"),
+                        {{"fp64", Precision::kFp64},
+                         {"fp32", Precision::kFp32},
+                         {"bf16", Precision::kBf16},
+                         {"fp16", Precision::kFp16}},
+                        "Arithmetic of forward and backward; weights are kept in fp32. fp16 needs a CUDA device; fp64, "
+                        "weights included, is for comparing implementations"),
       real("loss_scale_init", kResult, &C::loss_scale_init, 1, 1e30, "First scale of fp16's gradient scaler"),
       integer("loss_scale_growth_interval", kResult, &C::loss_scale_growth_interval, 1, 1 << 30,
               "Steps without overflow after which the scale doubles"),
@@ -308,6 +450,20 @@ std::vector<Field> machine_fields() {
           "CPU trains, since decoders that take a core away for a moment hold up all compute threads. Has no say in "
           "any result"),
       integer("slots", kMachine, &C::slots, 2, 64, "Batches that the input side may hold ready"),
+      choice<data::CacheMode>("page_cache", kMachine, &C::page_cache,
+                              {{"auto", data::CacheMode::kAuto},
+                               {"keep", data::CacheMode::kKeep},
+                               {"drop", data::CacheMode::kDrop},
+                               {"direct", data::CacheMode::kDirect}},
+                              "What the kernel keeps of shards that were read: auto is keep where they fit into three "
+                              "quarters of the available memory, else direct (O_DIRECT)"),
+      text(
+          "cache_dir", kMachine, &C::cache_dir,
+          "Folder on a faster local disk that shards are copied to while they are first read, as far as there is room; "
+          "empty: none"),
+      bad_records("on_bad_record", kMachine, &C::max_bad_records,
+                  "What a damaged record does: stop the run, or skip:N to leave out up to N of them in an epoch and "
+                  "process, named and counted. None is ever replaced by another"),
   };
 }
 
@@ -318,7 +474,9 @@ std::vector<Field> all_fields() {
       {"Length and order", length_fields()},
       {"Optimizer", optimizer_fields()},
       {"Learning-rate schedule", schedule_fields()},
-      {"Loss, sizes and augmentation", image_fields()},
+      {"Average of weights", average_fields()},
+      {"Loss", loss_fields()},
+      {"Sizes and augmentation", augmentation_fields()},
       {"Arithmetic", number_fields()},
       {"Evaluation, checkpoints, reports", report_fields()},
       {"This machine", machine_fields()},

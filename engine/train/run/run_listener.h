@@ -34,6 +34,8 @@ class RunListener {
   virtual void end_pass() = 0;
   // Asked after every batch; cheap. kSave is answered once per request, kStop from then on.
   virtual RunRequest take_request() = 0;
+  // Whether somebody has asked, since the last call, where the time goes (SIGUSR1). Cheap.
+  virtual bool take_report_request() { return false; }
 };
 
 }  // namespace imgtrain

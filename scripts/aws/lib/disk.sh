@@ -68,16 +68,13 @@ fstab_claim() {
   [ ! -e "$fstab" ] || claim=$(awk -v point="$1" '$1 !~ /^#/ && $2 == point { print $1; exit }' "$fstab")
 }
 
-# add_fstab_line UUID MOUNTPOINT OPTIONS: once; other lines stay as they are, also those that make no sense. nofail and
-# a short device time-out, since a volume that is not there must not keep the machine from booting.
+# add_fstab_line UUID MOUNTPOINT OPTIONS: unless the mount point has its line (whose it is was asked before, fstab_claim);
+# other lines stay as they are, also those that make no sense. nofail and a short device time-out, since a volume that is
+# not there must not keep the machine from booting.
 add_fstab_line() {
   local uuid=$1 point=$2 options=$3 temporary
   fstab_claim "$point"
-  case $claim in
-  "UUID=$uuid") return 0 ;;
-  '') ;;
-  *) die "$exit_state" "$fstab: $point belongs to $claim, not to UUID=$uuid" "choose another --mount, or remove that line" ;;
-  esac
+  [ -z "$claim" ] || return 0
   if is_dry_run; then
     log_line "would add to $fstab: UUID=$uuid $point ext4 $options 0 2"
     return 0

@@ -8,6 +8,15 @@
 #   change COMMAND…                           runs it; with --dry-run prints it instead
 #   wait_for WHAT PREDICATE…                  polls until --timeout; then exit 6
 #
+# For the tests alone, so that none of them depends on a clock or on another machine's folders:
+#
+#   IMGPACK_POLL_SECONDS   pause between two looks, whatever it is otherwise
+#   IMGPACK_MAX_POLLS      wait_for gives up after so many looks, as if the time were up
+#   IMGPACK_BACKOFF_MS     first pause before a call to AWS is tried again     IMGPACK_ATTEMPTS  how often it is tried
+#   IMGPACK_HEARTBEAT      seconds between two renewals of the lease           IMGPACK_LEASE_TTL  how long one holds
+#   IMGPACK_METADATA_TTL   lifetime to ask for of a token of the metadata service
+#   IMGPACK_LOCK_DIR, IMGPACK_STATE, IMGPACK_LOG, IMGPACK_UNITS, IMGPACK_SYS, FSTAB   other places than the machine's own
+#
 # Rules that hold in all files: a function that can fail dies with an exit code of its own and never returns "nothing
 # found" for "could not ask". Answers come back in named variables, not through $(…), so that `die` ends the script and
 # not a subshell, and so that no `local x=$(…)` can swallow a failure. Bash ignores errexit in everything that runs as
@@ -294,10 +303,10 @@ pause() { sleep "${IMGPACK_POLL_SECONDS:-$1}"; }
 
 # wait_for WHAT SECONDS PREDICATE ARG…: 0 from the predicate ends the wait, 1 goes on; it may also die.
 wait_for() {
-  local what=$1 interval=$2 started=$EPOCHSECONDS told=$EPOCHSECONDS
+  local what=$1 interval=$2 started=$EPOCHSECONDS told=$EPOCHSECONDS looks=0
   shift 2
   while ! "$@"; do
-    ((EPOCHSECONDS < deadline)) || die "$exit_timeout" "$what: not within $((EPOCHSECONDS - started)) s" "run the same command again to go on waiting, or give a longer --timeout"
+    ((EPOCHSECONDS < deadline && ++looks != ${IMGPACK_MAX_POLLS:-0})) || die "$exit_timeout" "$what: not within $((EPOCHSECONDS - started)) s" "run the same command again to go on waiting, or give a longer --timeout"
     if ((EPOCHSECONDS - told >= 60)); then
       say "still waiting: $what ($((EPOCHSECONDS - started)) s)"
       told=$EPOCHSECONDS

@@ -34,11 +34,16 @@ end_machine() {
   change shutdown -h +1 "imgpack: $1" || warn "shutdown failed"
 }
 
-# tell_of_machine: what this machine is and that it lived until now (cost.sh adds these up), and the end of its log
+# tell_of_machine: what this machine is and that it lived until now (cost.sh adds these up), what its GPUs do, and the end
+# of its log
 tell_of_machine() {
   mkdir -p "$state_folder"
   [ -f "$state_folder/started" ] || printf '%s\n' "$EPOCHSECONDS" >"$state_folder/started"
   store_note "ledger/$machine" "$machine_type $machine_zone $machine_lifecycle $(<"$state_folder/started") $EPOCHSECONDS"
+  if [ -f "$state_folder/gpu.csv" ]; then
+    tail -n 10000 "$state_folder/gpu.csv" >"$temp_folder/gpu"
+    store_put "logs/$machine/gpu.csv" "$temp_folder/gpu"
+  fi
   [ -f "$log_file" ] || return 0
   tail -c 1000000 "$log_file" >"$temp_folder/log"
   store_put "logs/$machine/imgtrain.log" "$temp_folder/log"

@@ -9,6 +9,11 @@
 #   logs/INSTANCE/…       its logs
 #   stop, done, failed    why nothing trains any more (train-stop.sh, train-run.sh)
 
+# What was stored from here, and under which names, is written in a folder beside the run folder: imgtrain takes only
+# a run folder, or an empty one, for its own.
+# books_of RUN-FOLDER -> books
+books_of() { books=$(dirname "$1")/.$(basename "$1").store; }
+
 # store_open BUCKET NAME RUN
 store_open() {
   store_bucket=$1
@@ -21,9 +26,10 @@ store_open() {
 store_get() {
   allow NoSuchKey 404 -- aws_read s3api get-object --bucket "$store_bucket" --key "$store_prefix/$1" "$2" --query ETag --output text
 }
-# store_put KEY FILE [ARGUMENT…] -> store_etag
+# store_put KEY FILE [ARGUMENT…] -> store_etag; returns 1 with a code that was allowed
 store_put() {
-  aws_change s3api put-object --bucket "$store_bucket" --key "$store_prefix/$1" --body "$2" "${@:3}" --query ETag --output text
+  # Called under `allow`, where errexit does not hold: a refusal must be handed on by hand.
+  aws_change s3api put-object --bucket "$store_bucket" --key "$store_prefix/$1" --body "$2" "${@:3}" --query ETag --output text || return 1
   store_etag=$aws_out
 }
 # store_has KEY
@@ -35,11 +41,22 @@ store_note() {
   printf '%s\n' "$2" >"$temp_folder/note"
   store_put "$1" "$temp_folder/note"
 }
+# store_newest FOLDER NAME -> newest_key, and newest_list (lines of time, size, key, the newest last): the objects of this
+# name under FOLDER/; returns 1 where there is none
+store_newest() {
+  # shellcheck disable=SC2016  # the backquotes are part of the query
+  aws_read s3api list-objects-v2 --bucket "$store_bucket" --prefix "$store_prefix/$1/" \
+    --query 'sort_by(Contents || `[]`,&LastModified)[].[LastModified,Size,Key]' --output text
+  newest_list=$(text_or_empty "$aws_out" | awk -F '\t' -v name="/$2" 'substr($3, length($3) - length(name) + 1) == name')
+  newest_key=$(tail -n 1 <<<"$newest_list" | cut -f3)
+  newest_key=${newest_key#"$store_prefix/"}
+  [ -n "$newest_key" ]
+}
 store_remove() { aws_change s3api delete-object --bucket "$store_bucket" --key "$store_prefix/$1"; }
 
-# What a run folder holds that is published: temporary files are on their way to another name.
+# What a run folder holds that is published: temporary files are on their way to another name, a lock is of this machine.
 list_run_folder() {
-  find "$1" \( -type f -o -type l \) ! -name '*.tmp*' ! -name '*.partial' ! -name '*.part' -printf '%y\t%P\t%s\t%T@\t%l\n' | LC_ALL=C sort -t $'\t' -k2,2
+  find "$1" \( -type f -o -type l \) ! -name .lock ! -name '*.tmp*' ! -name '*.partial' ! -name '*.part' -printf '%y\t%P\t%s\t%T@\t%l\n' | LC_ALL=C sort -t $'\t' -k2,2
 }
 # What must be equal before and after copying; logs and metrics may grow meanwhile.
 unchanging() { grep -v -P '\.(log|csv|jsonl)\t' <<<"$1" || :; }
@@ -47,18 +64,19 @@ unchanging() { grep -v -P '\.(log|csv|jsonl)\t' <<<"$1" || :; }
 # store_push RUN-FOLDER MACHINE: stores the folder as it is now. The pointer moves only when everything it names is
 # there, so a push that fails half-way leaves the last one valid.
 store_push() {
-  local folder=$1 machine=$2 books=$1/.store before after tries stage manifest name
+  local folder=$1 machine=$2 books before after tries stage manifest name
+  books_of "$folder"
   stage=$temp_folder/stage manifest=$temp_folder/manifest
   mkdir -p "$books"
   touch "$books/known" "$books/sums"
   for ((tries = 0; ; tries++)); do
-    before=$(list_run_folder "$folder" | grep -v -P '^.\t\.store/' || :)
+    before=$(list_run_folder "$folder")
     [ -n "$before" ] || return 0
     rm -rf "$stage"
     mkdir -p "$stage"
     stage_files "$folder" "$before" "$stage" "$manifest"
     if [ "$staged" = 1 ]; then
-      after=$(list_run_folder "$folder" | grep -v -P '^.\t\.store/' || :)
+      after=$(list_run_folder "$folder")
       [ "$(unchanging "$before")" != "$(unchanging "$after")" ] || break
     fi
     ((tries < 10)) || die "$exit_state" "$folder changes faster than it can be copied"
@@ -87,7 +105,7 @@ next_number() {
 # stage_files FOLDER LISTING STAGE MANIFEST -> staged: copies what is not stored yet, under its hash; staged=0 if a file
 # vanished meanwhile. The hash of a file that has not changed since the last push is taken from the books.
 stage_files() {
-  local folder=$1 listing=$2 stage=$3 manifest=$4 books=$1/.store kind path size time target sum
+  local folder=$1 listing=$2 stage=$3 manifest=$4 kind path size time target sum
   staged=0
   local -A known=() sums=()
   while read -r sum; do known[$sum]=1; done <"$books/known"
@@ -120,7 +138,8 @@ stage_files() {
 # store_pull RUN-FOLDER -> pulled: brings the newest run folder that is whole; a manifest with anything missing or altered
 # is passed over, loudly, for the one before. Where nothing is stored yet the folder is left alone, and pulled=0.
 store_pull() {
-  local folder=$1 newest sum names name
+  local folder=$1 newest sum names name books
+  books_of "$folder"
   pulled=1
   if ! store_get latest "$temp_folder/latest"; then
     say "nothing is stored for this run yet"
@@ -128,7 +147,7 @@ store_pull() {
     return 0
   fi
   read -r newest sum <"$temp_folder/latest"
-  if [ -f "$folder/.store/pushed" ] && [ "$(<"$folder/.store/pushed")" = "$newest" ]; then
+  if [ -d "$folder" ] && [ -f "$books/pushed" ] && [ "$(<"$books/pushed")" = "$newest" ]; then
     say "$folder is what was stored last from here"
     return 0
   fi
@@ -184,23 +203,29 @@ fetch_manifest() {
     fi
     cp --reflink=auto "$cache/$hash" "$stage/$path"
   done <"$manifest"
-  mkdir -p "$stage/.store"
-  ls "$cache" >"$stage/.store/known"
-  : >"$stage/.store/sums"
-  cp "$manifest" "$stage/.store/manifest"
-  printf '%s\n' "$name" >"$stage/.store/pushed"
+  # The books of what was here go first and the new ones come last: without books everything is stored again, with those
+  # of another state something might not be.
+  rm -rf "$books"
+  ls "$cache" >"$temp_folder/known"
   rm -rf "$cache"
   # What lies here from an earlier boot is older, and kept.
   if [ -e "$folder" ] && [ -n "$(ls -A "$folder")" ]; then mv "$folder" "$folder.before-$EPOCHSECONDS"; fi
   rm -rf "$folder"
   mv "$stage" "$folder"
+  mkdir -p "$books.new"
+  mv "$temp_folder/known" "$books.new/known"
+  : >"$books.new/sums"
+  cp "$manifest" "$books.new/manifest"
+  printf '%s\n' "$name" >"$books.new/pushed"
+  mv "$books.new" "$books"
   whole=1
   say "brought the run folder as of ${name##*/}"
 }
 
 # store_prune RUN-FOLDER KEEP: removes all but the newest manifests, and the objects that only the removed ones name.
 store_prune() {
-  local books=$1/.store keep=$2 names name kept=$temp_folder/kept objects
+  local keep=$2 names name kept=$temp_folder/kept objects books
+  books_of "$1"
   aws_read s3api list-objects-v2 --bucket "$store_bucket" --prefix "$store_prefix/manifests/" --query 'Contents[].Key' --output text
   names=$(tr '\t' '\n' <<<"$aws_out" | LC_ALL=C sort)
   (($(wc -l <<<"$names") > keep)) || return 0

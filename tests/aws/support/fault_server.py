@@ -14,7 +14,7 @@
         hang                              never answer
         drop                              let the backend act, then close the connection without an answer
         act    {do}                       run one fixture operation (see WORLD) before the call
-(3) GET /_fault/log: every call, as {service, action, params}. POST /_fault/reset: an empty world, no rules, no log.
+(3) GET /_fault/log: every call, as {service, action, key, params}; key is the access key of the caller. POST /_fault/reset: an empty world, no rules, no log.
 (4) POST /_world, a JSON list of fixture operations: makes the state that a test starts from without going through the
     command line; answers with the list of ids.
 Everything happens in one process, on loopback.
@@ -351,7 +351,7 @@ WORLD = {
     "tag": world_tag,
     "delete_snapshot": lambda op: backend().snapshots.pop(op["id"]).id,
     "delete_volume": lambda op: backend().volumes.pop(op["id"]).id,
-    "detach": lambda op: backend().detach_volume(op["id"], op["instance"], None).id,
+    "detach": lambda op: backend().detach_volume(op["id"], op["instance"], None) and None,
     "terminate": lambda op: ec2_call("TerminateInstances", {"InstanceId.1": op["id"]}) and None,
     "snapshot_state": lambda op: setattr(backend().snapshots[op["id"]], "status", op["state"]),
 }
@@ -486,7 +486,8 @@ def application(environ, start_response):
         return [answer]
     service, action, params = describe_request(environ, body)
     with STATE.lock:
-        STATE.log.append({"service": service, "action": action, "params": params})
+        caller = re.search(r"Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+        STATE.log.append({"service": service, "action": action, "key": caller.group(1) if caller else None, "params": params})
     try:
         status, headers, content = answer_call(environ, body, service, action, params)
     except Refused as refusal:

@@ -12,33 +12,13 @@ bats_load_library bats-file
 
 # --- per file: the server -----------------------------------------------------------------------------------------------
 
+. "$support/servers.bash"
 start_aws() {
   [ -x "$test_python" ] || skip "the AWS test tools are not installed: scripts/setup --tests"
-  # The one tool that comes from the tests' Python environment: awscli itself, kept loaded (aws_server.py).
-  mkdir -p "$BATS_FILE_TMPDIR/tools"
-  cat >"$BATS_FILE_TMPDIR/tools/aws" <<END
-#!/bin/sh
-AWS_SERVER_SOCKET=$BATS_FILE_TMPDIR/aws.sock exec $test_python -I -S $support/aws_client.py "\$@"
-END
-  chmod +x "$BATS_FILE_TMPDIR/tools/aws"
-  "$test_python" "$support/aws_server.py" "$BATS_FILE_TMPDIR/aws.sock" >"$BATS_FILE_TMPDIR/aws.log" 2>&1 3>&- &
-  echo $! >"$BATS_FILE_TMPDIR/servers.pid"
-  "$test_python" "$support/fault_server.py" 0 >"$BATS_FILE_TMPDIR/port" 2>"$BATS_FILE_TMPDIR/fault.log" 3>&- &
-  echo $! >>"$BATS_FILE_TMPDIR/servers.pid"
-  local tries
-  for ((tries = 0; tries < 600; tries++)); do
-    [ -S "$BATS_FILE_TMPDIR/aws.sock" ] && [ -s "$BATS_FILE_TMPDIR/port" ] &&
-      curl -sf -o /dev/null -X POST "http://127.0.0.1:$(<"$BATS_FILE_TMPDIR/port")/_fault/reset" && return
-    sleep 0.1
-  done
-  cat "$BATS_FILE_TMPDIR"/*.log >&2
-  return 1
+  # Many runs one after the other (the mutation check) share what it started.
+  if [ -n "${AWS_TESTS_SERVERS-}" ]; then cp -r "$AWS_TESTS_SERVERS/tools" "$AWS_TESTS_SERVERS/port" "$BATS_FILE_TMPDIR"; else start_servers "$BATS_FILE_TMPDIR"; fi
 }
-stop_aws() {
-  local pid
-  [ -f "$BATS_FILE_TMPDIR/servers.pid" ] || return 0
-  while read -r pid; do kill "$pid" 2>/dev/null || :; done <"$BATS_FILE_TMPDIR/servers.pid"
-}
+stop_aws() { stop_servers "$BATS_FILE_TMPDIR"; }
 
 # --- per test -----------------------------------------------------------------------------------------------------------
 
@@ -144,13 +124,10 @@ use_stand_ins() {
 start_metadata() {
   metadata=$BATS_TEST_TMPDIR/metadata
   mkdir -p "$metadata/meta-data/placement" "$metadata/meta-data/spot"
+  rm -f "$BATS_TEST_TMPDIR/metadata.port" # of an earlier one
   "$test_python" "$support/imds_stub.py" 0 "$metadata" >"$BATS_TEST_TMPDIR/metadata.port" 2>"$BATS_TEST_TMPDIR/metadata.err" 3>&- &
   metadata_pid=$!
-  local tries
-  for ((tries = 0; tries < 100; tries++)); do
-    [ ! -s "$BATS_TEST_TMPDIR/metadata.port" ] || break
-    sleep 0.05
-  done
+  wait_until test -s "$BATS_TEST_TMPDIR/metadata.port"
   export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:$(<"$BATS_TEST_TMPDIR/metadata.port")
 }
 stop_metadata() { [ -z "${metadata_pid-}" ] || kill "$metadata_pid" 2>/dev/null || :; }
@@ -163,10 +140,10 @@ be_instance() {
 }
 give_notice() { printf '{"action": "terminate", "time": "2030-01-01T00:02:00Z"}' >"$metadata/meta-data/spot/instance-action"; }
 
-# wait_until COMMAND…: up to a minute, for what runs in the background
+# wait_until COMMAND…: for what runs in the background; the limit is for what never comes, not for a busy machine
 wait_until() {
-  local tries
-  for ((tries = 0; tries < 1200; tries++)); do
+  local until=$((SECONDS + 300))
+  while ((SECONDS < until)); do
     if "$@" 2>/dev/null; then return 0; fi
     sleep 0.05
   done

@@ -3,11 +3,13 @@
     imds_stub.py PORT FOLDER
 
 PUT /latest/api/token answers with a token of the lifetime that was asked for; every GET under /latest/ needs a live one
-(401 otherwise) and answers with the file FOLDER/PATH (404 where there is none). A file appears, and the notice is there.
+(401 otherwise) and answers with the file FOLDER/PATH, or a folder's names (404 where there is none). A file appears, and
+the notice is there.
 Switches, as files in FOLDER: _no_token (tokens are refused with 503), _slow (answers come after 3 s), _deny (401 for
 every token). Each request is a line in FOLDER/_log: method, path, status.
 """
 
+import os
 import pathlib
 import secrets
 import sys
@@ -48,9 +50,9 @@ class Handler(BaseHTTPRequestHandler):
         if tokens.get(token, 0) < time.time() or (folder / "_deny").exists():
             return self.reply(401)
         path = folder / self.path.removeprefix("/latest/").strip("/")
-        if not self.path.startswith("/latest/") or ".." in self.path or not path.is_file():
+        if not self.path.startswith("/latest/") or ".." in self.path or not path.exists():
             return self.reply(404)
-        self.reply(200, path.read_bytes())
+        self.reply(200, "\n".join(sorted(os.listdir(path))).encode() if path.is_dir() else path.read_bytes())
 
     def log_message(self, *args):
         pass

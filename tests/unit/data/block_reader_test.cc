@@ -199,5 +199,18 @@ TEST(BlockBuffers, LendOutWhatWasGivenBack) {
   EXPECT_EQ(buffers.take(200'000).data(), first);
 }
 
+TEST(BlockBuffers, KeepNoMoreThanAllowedBesideWhatIsLentOut) {
+  constexpr size_t kStep = size_t{256} << 10;
+  BlockBuffers buffers(4 * kStep);
+  BlockBuffer lent = buffers.take(2 * kStep);
+  { const BlockBuffer small = buffers.take(kStep); }
+  EXPECT_EQ(buffers.free_bytes(), kStep);
+  // Three steps more would be six in all: the free one goes.
+  { const BlockBuffer large = buffers.take(3 * kStep); }
+  EXPECT_EQ(buffers.free_bytes(), 0u);
+  { const BlockBuffer back = std::move(lent); }
+  EXPECT_EQ(buffers.free_bytes(), 2 * kStep);
+}
+
 }  // namespace
 }  // namespace imgtrain::data

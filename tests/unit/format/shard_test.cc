@@ -70,6 +70,28 @@ TEST_F(Shard, SummaryDescribesTheFile) {
   EXPECT_EQ(summary.index_offset, ShardReader(fs_, path_).index_offset());
 }
 
+TEST_F(Shard, SectionsOfAnySizeLieOneBehindTheOther) {
+  // Around the sizes at which the writer collects bytes, writes them from where they lie, and empties its buffer.
+  std::vector<Record> records = sorted(9);
+  const size_t sizes[] = {0, 1, 65'000, 65'535, 65'536, 65'537, 1'048'575, 1'048'577, 3'000'000};
+  for (size_t i = 0; i < records.size(); ++i) {
+    std::vector<std::byte>& bytes = records[i].sections[0].bytes;
+    bytes.resize(sizes[i]);
+    for (size_t k = 0; k < bytes.size(); ++k) bytes[k] = static_cast<std::byte>(k * 7 + i);
+  }
+  const ShardSummary summary = write(records);
+  const std::string file = fs_.bytes(path_);
+  size_t at = layout::shard_header::kBytes;
+  for (const Record& record : records) {
+    const std::vector<std::byte> expected = encode_record(record);
+    ASSERT_EQ(file.substr(at, expected.size()), as_text(expected));
+    at += expected.size();
+  }
+  EXPECT_EQ(at, summary.index_offset);
+  EXPECT_EQ(file.size(), summary.bytes);
+  EXPECT_EQ(checksum(file), summary.digest);
+}
+
 TEST_F(Shard, SameRecordsGiveTheSameBytes) {
   const std::vector<Record> records = sorted(30);
   write(records);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "format/checksum.h"
 #include "format/dataset.h"
@@ -64,6 +65,53 @@ TEST_F(Verify, EveryByteOfEveryShardIsRead) {
   for (const SplitInfo& split : manifest_.splits)
     for (const ShardSummary& shard : split.shards) bytes += shard.bytes;
   EXPECT_EQ(verify().bytes, bytes);
+}
+
+TEST_F(Verify, BlocksInAnyOrderCoverEveryRecordOnceAndFindWhatShardsFind) {
+  VerifyOptions options;
+  options.level = VerifyLevel::kDecode;
+  options.threads = 2;
+  std::atomic<uint64_t> images = 0;
+  options.image_check = [&](const RecordView&) {
+    ++images;
+    return std::nullopt;
+  };
+  // Out of order, overlapping, beyond the end, of a split that is not there.
+  options.blocks = {{"train", 30, 100}, {"train", 5, 10}, {"train", 0, 8}, {"nowhere", 0, 5}};
+  VerifyReport report = verify_dataset(fs_, folder_, options);
+  EXPECT_TRUE(report.ok()) << to_json(report);
+  EXPECT_EQ(report.records, 46u);
+  EXPECT_EQ(images, 46u);
+  uint64_t bytes = 0;
+  for (const SplitInfo& split : manifest_.splits)
+    for (const ShardSummary& shard : split.shards) bytes += shard.index_offset - layout::shard_header::kBytes;
+  EXPECT_EQ(report.bytes, bytes);
+  flip_bit(fs_, shard_, offset_of(3) - 1);
+  report = verify_dataset(fs_, folder_, options);
+  EXPECT_EQ(only(report).kind, DamageKind::kRecord);
+  EXPECT_EQ(only(report).record, name_of(2));
+  fs_.remove(folder_ / "val-00000.ipk");
+  EXPECT_EQ(verify_dataset(fs_, folder_, options).counts.count(DamageKind::kShardMissing), 1u);
+  fs_.remove(folder_ / manifest_.index_file);  // Then shard by shard.
+  EXPECT_EQ(verify_dataset(fs_, folder_, options).counts.count(DamageKind::kRecord), 1u);
+}
+
+TEST_F(Verify, OneThreadReadsBlocksInTheOrderGiven) {
+  VerifyOptions options;
+  options.level = VerifyLevel::kDecode;
+  options.threads = 1;
+  std::vector<std::string> read;
+  options.image_check = [&](const RecordView& record) {
+    read.push_back(record.meta.name);
+    return std::nullopt;
+  };
+  options.blocks = {{"val", 2, 2}, {"train", 10, 1}};
+  verify_dataset(fs_, folder_, options);
+  const Dataset dataset = Dataset::open(fs_, folder_, ReadNames::kYes);
+  const auto &val = dataset.split("val").columns.names, &train = dataset.split("train").columns.names;
+  ASSERT_EQ(read.size(), 46u);
+  EXPECT_EQ(std::vector<std::string>(read.begin(), read.begin() + 4),
+            (std::vector<std::string>{val[2], val[3], train[10], train[0]}));
 }
 
 TEST_F(Verify, FolderWithoutAnythingIsNoDataset) {

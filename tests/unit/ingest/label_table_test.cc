@@ -118,5 +118,49 @@ TEST(BuiltinLabels, HasAllFiftyThousand) {
   EXPECT_EQ(table.class_of.at("ILSVRC2012_val_00000003"), "n02105855");
 }
 
+TEST(ValprepScript, TakesWhereEveryImageIsMoved) {
+  const LabelTable table = parse_valprep_script(
+      "#!/bin/bash\n"
+      "mkdir -p n01440764\r\n"
+      "mv ILSVRC2012_val_00000293.JPEG n01440764/\n"
+      "  mv -n val/ILSVRC2012_val_00000001.JPEG ./val/n01751748\n"
+      "wget https://example.org/mv x\n",
+      "valprep.sh");
+  EXPECT_EQ(table.source, "valprep.sh");
+  EXPECT_THAT(table.class_of, UnorderedElementsAre(Pair("ILSVRC2012_val_00000293", "n01440764"),
+                                                   Pair("ILSVRC2012_val_00000001", "n01751748")));
+}
+
+TEST(ValprepScript, LinesThatMoveSomethingElseAreNamed) {
+  EXPECT_ERROR(parse_valprep_script("\nmv a.JPEG\n", "v.sh"), ErrorKind::kInvalidInput,
+               "v.sh: line 2: expected `mv IMAGE CLASS/`, found 'mv a.JPEG'");
+  EXPECT_ERROR(parse_valprep_script("mv *.JPEG b.JPEG n01/\n", "v.sh"), ErrorKind::kInvalidInput, "line 1: expected");
+  EXPECT_ERROR(parse_valprep_script("mv labels.txt n01/\n", "v.sh"), ErrorKind::kInvalidInput, "an image after mv");
+  EXPECT_ERROR(parse_valprep_script("mv a.JPEG ..\n", "v.sh"), ErrorKind::kInvalidInput, "folder of a class");
+  EXPECT_ERROR(parse_valprep_script("mv a.JPEG n01/\nmv a.JPEG n02/\n", "v.sh"), ErrorKind::kInvalidInput,
+               "line 2: a has two classes, n01 and n02");
+  EXPECT_ERROR(parse_valprep_script("mkdir n01\n", "v.sh"), ErrorKind::kInvalidInput, "no line moves an image");
+}
+
+TEST(LabelList, ReadsHeadersInAnyOrderAndFilesWithoutOne) {
+  const auto expected = UnorderedElementsAre(Pair("a", "n01"), Pair("x/b.1", "n02"));
+  EXPECT_THAT(parse_label_list("a.JPEG,n01\nx/b.1.jpg,n02\n", "l.csv").class_of, expected);
+  EXPECT_THAT(parse_label_list("image,wnid\na,n01\nx/b.1.jpg,n02\n", "l.csv").class_of, expected);
+  EXPECT_THAT(parse_label_list("\xEF\xBB\xBFLabel\tweight\tFile\nn01\t3\ta.png\nn02\t4\tx/b.1.jpg\n", "l.tsv").class_of,
+              expected);
+  EXPECT_THAT(parse_label_list("ImageId,PredictionString\na,n01 1 2 3 4\n", "l.csv").class_of,
+              UnorderedElementsAre(Pair("a", "n01")));
+}
+
+TEST(LabelList, BadRowsAreNamedByTheirLine) {
+  EXPECT_ERROR(parse_label_list("", "l.csv"), ErrorKind::kInvalidInput, "l.csv: file is empty");
+  EXPECT_ERROR(parse_label_list("image,class\n", "l.csv"), ErrorKind::kInvalidInput, "a header and no rows");
+  EXPECT_ERROR(parse_label_list("a,n01\nb\n", "l.csv"), ErrorKind::kInvalidInput,
+               "line 2: expected at least 2 columns, found 1");
+  EXPECT_ERROR(parse_label_list("a,n01\n,n01\n", "l.csv"), ErrorKind::kInvalidInput, "line 2: the name of the image");
+  EXPECT_ERROR(parse_label_list("a,\n", "l.csv"), ErrorKind::kInvalidInput, "line 1: expected a class after a");
+  EXPECT_ERROR(parse_label_list("a,n01\na,n02\n", "l.csv"), ErrorKind::kInvalidInput, "line 2: a has two classes");
+}
+
 }  // namespace
 }  // namespace imgpack::ingest

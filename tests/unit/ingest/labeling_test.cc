@@ -70,6 +70,67 @@ TEST_F(LabelingTest, DisagreementIsListedWithWhatEachSourceSays) {
                "LOC_val_solution.csv says b, Annotations XML says a");
 }
 
+TEST_F(LabelingTest, ValprepScriptIsReadBesideTheSourceAndInsideVal) {
+  const std::string script = "mv ILSVRC2012_val_00000001.JPEG b/\nmv ILSVRC2012_val_00000002.JPEG a/\n";
+  tree_.text("val/valprep.sh", script);
+  const LabeledSource inside = label(tree_);
+  EXPECT_THAT(inside.splits[1].labels, ElementsAre(1, 0));
+  EXPECT_EQ(inside.splits[1].sources[0].source, "valprep.sh");
+  add_solution("a", "a");
+  tree_.text("valprep.sh", script);
+  EXPECT_ERROR(label(tree_), ErrorKind::kInvalidInput,
+               "ILSVRC2012_val_00000001.JPEG: LOC_val_solution.csv says a, valprep.sh says b");
+}
+
+TEST_F(LabelingTest, DevkitWithAMapOfItsIdsIsComparedWithTheRest) {
+  tree_.text("ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", "490\n361\n")
+      .text("ILSVRC2012_devkit_t12/data/meta.csv", "ILSVRC2012_ID,WNID,words\n490,n00000002,b\n361,n00000001,a\n");
+  tree_.images("train/n00000001", 1).images("train/n00000002", 1);
+  const LabeledSource source = label(tree_);
+  EXPECT_THAT(source.splits[1].labels, ElementsAre(3, 2));
+  EXPECT_EQ(source.splits[1].sources[0].source, "ILSVRC2012_validation_ground_truth.txt (ids by meta.csv)");
+  add_annotation(2, "n00000002");
+  EXPECT_ERROR(label(tree_), ErrorKind::kInvalidInput,
+               "ILSVRC2012_val_00000002.JPEG: Annotations XML says n00000002, "
+               "ILSVRC2012_validation_ground_truth.txt (ids by meta.csv) says n00000001");
+}
+
+TEST_F(LabelingTest, DevkitWithoutAMapAndOfAnotherSizeIsNotGuessedAt) {
+  add_solution("b", "a");
+  tree_.text("ILSVRC2012_validation_ground_truth.txt", "1\n2\n");
+  EXPECT_ERROR(label(tree_), ErrorKind::kInvalidInput,
+               "ILSVRC2012_validation_ground_truth.txt: ids cannot be told from classes: expected the 50,000 lines");
+}
+
+TEST_F(LabelingTest, AUsersOwnFileLabelsValAndIsComparedWithTheRest) {
+  tree_.text("mine.csv", "image,class\nILSVRC2012_val_00000001.JPEG,b\nILSVRC2012_val_00000002.JPEG,a\n");
+  const LabelOptions options{.files = {{"val", std::string(kTreeRoot) + "/mine.csv"}}};
+  const LabeledSource source = label(tree_, options);
+  EXPECT_THAT(source.splits[1].labels, ElementsAre(1, 0));
+  EXPECT_EQ(source.splits[1].sources[0].source, "mine.csv");
+  add_solution("b", "b");
+  EXPECT_ERROR(label(tree_, options), ErrorKind::kInvalidInput, "mine.csv says a, LOC_val_solution.csv says b");
+}
+
+TEST_F(LabelingTest, NumbersInAUsersFileAreNoClasses) {
+  tree_.text("mine.csv", "ILSVRC2012_val_00000001.JPEG,1\nILSVRC2012_val_00000002.JPEG,0\n");
+  EXPECT_ERROR(label(tree_, {.files = {{"val", std::string(kTreeRoot) + "/mine.csv"}}}), ErrorKind::kInvalidInput,
+               "a label file holds names of class folders (n01440764), no numbers");
+}
+
+TEST(Labeling, AUsersFileLabelsFlatTrainAndTestImages) {
+  ImageTree tree;
+  tree.image("train/1.jpg").image("train/2.jpg").image("test/3.jpg");
+  tree.text("train.tsv", "1.jpg\tdog\n2.jpg\tcat\n").text("test.csv", "3.jpg,dog\n");
+  const std::string root = kTreeRoot;
+  const LabeledSource source = label(tree, {.files = {{"train", root + "/train.tsv"}, {"test", root + "/test.csv"}}});
+  ASSERT_EQ(source.classes.classes.size(), 2u);
+  EXPECT_THAT(source.splits[0].labels, ElementsAre(1, 0));
+  EXPECT_THAT(source.splits[1].labels, ElementsAre(1));
+  EXPECT_ERROR(label(tree, {.files = {{"val", root + "/test.csv"}}}), ErrorKind::kInvalidInput,
+               "labels for a split that the source lacks: val");
+}
+
 TEST_F(LabelingTest, LabelFileForOtherImagesIsAnError) {
   tree_.text("LOC_val_solution.csv", "ImageId,PredictionString\nsomething_else,a 0 0 1 1\n");
   EXPECT_ERROR(label(tree_), ErrorKind::kInvalidInput,

@@ -120,5 +120,28 @@ TEST(PackPlan, ReencodeProbabilityPicksThatShareByNameAndSeed) {
   EXPECT_NE(share(0.5, 0), share(0.5, 1));
 }
 
+TEST(OptionTexts, AreReadBackAsTheOptionsTheyCameFrom) {
+  PackOptions options;
+  EXPECT_EQ(option_texts(parse_option_texts(option_texts(options))), option_texts(options));
+  options.seed = 7;
+  options.reencode_probability = 0.3;
+  options.normalise = {
+      25, 60, true, 77, Subsampling::k444, 88, true, true, true, true, true, StreamCheck::kHeader, kEntropyIndexPerRow};
+  EXPECT_EQ(option_texts(parse_option_texts(option_texts(options))), option_texts(options));
+}
+
+TEST(OptionTexts, OfAnotherVersionAreRefusedNotGuessed) {
+  auto texts = option_texts({});
+  texts["check"] = "twice";
+  EXPECT_ERROR(parse_option_texts(texts), ErrorKind::kInvalidInput,
+               "packing option 'check' is not one of this version");
+  texts = option_texts({});
+  texts.erase("quality");
+  EXPECT_ERROR(parse_option_texts(texts), ErrorKind::kInvalidInput, "packing option 'quality'");
+  texts = option_texts({});
+  texts["sharpen"] = "yes";
+  EXPECT_ERROR(parse_option_texts(texts), ErrorKind::kInvalidInput, "packing option 'sharpen'");
+}
+
 }  // namespace
 }  // namespace imgpack::ingest

@@ -106,6 +106,25 @@ TEST(JpegProbe, StreamCutInsideItsScanLacksTheEndOfImage) {
   EXPECT_FALSE(info->ends_with_eoi);
 }
 
+TEST(JpegProbe, FirstScanDepthKnowsSizesAndKindWithoutLookingBehindTheScansHeader) {
+  for (const TestJpeg& kind : {TestJpeg{.width = 40, .height = 30, .max_h = 2, .max_v = 2, .exif_orientation = 6},
+                               TestJpeg{.width = 40, .height = 30, .progressive = true},
+                               TestJpeg{.width = 40, .height = 30, .colour = TestColour::kCmyk}}) {
+    auto bytes = make_test_jpeg(kind);
+    const auto whole = probe_jpeg(bytes);
+    bytes.resize(find_marker(bytes, kSos) + 20);  // The data of the scan is gone but for a few bytes.
+    const auto first = probe_jpeg(bytes, nullptr, ProbeDepth::kFirstScan);
+    ASSERT_TRUE(whole && first);
+    EXPECT_EQ(first->width, whole->width);
+    EXPECT_EQ(first->height, whole->height);
+    EXPECT_EQ(first->baseline, whole->baseline);
+    EXPECT_EQ(first->colour, whole->colour);
+    EXPECT_EQ(first->exif_orientation, whole->exif_orientation);
+    EXPECT_EQ(first->scans, 1);
+    EXPECT_FALSE(first->ends_with_eoi);
+  }
+}
+
 TEST(JpegProbe, SaysWhatIsWrongWithBytesThatAreNoJpeg) {
   EXPECT_THAT(refusal({}), testing::HasSubstr("does not begin with a JPEG marker"));
   EXPECT_THAT(refusal(bytes_of({'P', 'N', 'G'})), testing::HasSubstr("does not begin with a JPEG marker"));

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "format/error.h"
@@ -93,6 +94,50 @@ TEST(ResNet, ZeroInitLastGammaMakesEveryBlockAnIdentityAtFirst) {
       zero.insert(item.key());
   EXPECT_EQ(zero.size(), 8u);
   EXPECT_TRUE(zero.contains("layer4.1.bn2.weight"));
+}
+
+TEST(ResNet, ComposersInitialWeightsAreThoseOfItsRecipes) {
+  ResNetOptions options{.depth = 18, .num_classes = 50};
+  options.weight_rule = WeightRule::kComposer;
+  const ResNet model(options);
+  const auto parameters = model->named_parameters();
+  const Tensor weight = parameters["layer4.1.conv2.weight"];
+  EXPECT_NEAR(weight.std().item<double>(), std::sqrt(2.0 / (512 * 9)), 1e-3);
+  EXPECT_NEAR(parameters["fc.weight"].std().item<double>(), std::sqrt(2.0 / 512), 2e-3);
+  EXPECT_FLOAT_EQ(parameters["fc.bias"][7].item<float>(), -std::log(50.0f));
+  const Tensor gamma = parameters["layer4.1.bn2.weight"];
+  EXPECT_GE(gamma.min().item<float>(), 0);
+  EXPECT_LT(gamma.max().item<float>(), 1);
+  EXPECT_NEAR(gamma.mean().item<double>(), 0.5, 0.05);
+}
+
+TEST(ResNet, ADroppedBranchLeavesTheShortcutAndEvaluationDropsNone) {
+  const torch::NoGradGuard no_grad;
+  ResNet model(ResNetOptions{.depth = 18, .num_classes = 4});
+  const Tensor x = torch::randn({2, 3, 64, 64});
+  // Branches multiplied by 0 in every block of layer4: the same as last norms of zero.
+  Tensor scales = torch::ones({static_cast<int64_t>(model->blocks()), 2});
+  scales.slice(0, 6).zero_();
+  model->train();
+  model->scale_branches(scales);
+  const Tensor dropped = model->forward(x);
+  model->scale_branches(Tensor());
+  ResNet other(ResNetOptions{.depth = 18, .num_classes = 4});
+  for (const char* name : {"layer4.0.bn2.weight", "layer4.1.bn2.weight"}) other->named_parameters()[name].zero_();
+  other->train();
+  EXPECT_TRUE(torch::allclose(dropped, other->forward(x), 1e-5, 1e-5));
+  model->eval();
+  const Tensor whole = model->forward(x);
+  model->scale_branches(scales);
+  EXPECT_TRUE(model->forward(x).equal(whole));
+}
+
+TEST(ResNet, DropRatesRiseLinearlyFromTheFirstBlockToTheLast) {
+  const std::vector<double> rates = drop_path_rates(50, 0.3);
+  ASSERT_EQ(rates.size(), 16u);
+  EXPECT_EQ(rates.front(), 0);
+  EXPECT_DOUBLE_EQ(rates.back(), 0.3);
+  EXPECT_DOUBLE_EQ(rates[5], 0.1);
 }
 
 TEST(ResNet, ChannelsLastChangesTheLayoutAndNotTheLogits) {

@@ -130,11 +130,11 @@ TEST(MlflowSink, MakesExperimentAndRunAndSendsParametersMetricsAndStatus) {
   const auto calls = sending.server.calls();
   ASSERT_GE(calls.size(), 5u);
   EXPECT_THAT(calls[0], HasSubstr("GET /api/2.0/mlflow/experiments/get-by-name?experiment_name=image%20net"));
-  EXPECT_THAT(calls[1], HasSubstr(R"("name":"image net")"));
-  EXPECT_THAT(calls[2], HasSubstr(R"("experiment_id":"7","run_name":"r1")"));
-  EXPECT_THAT(calls[3], HasSubstr(R"("params":[{"key":"lr","value":"0.1"}])"));
-  EXPECT_THAT(calls[4], HasSubstr(R"("key":"val/accuracy","value":)"));
-  EXPECT_THAT(calls.back(), HasSubstr(R"("status":"FINISHED")"));
+  EXPECT_THAT(calls[1], HasSubstr(R"("name": "image net")"));
+  EXPECT_THAT(calls[2], HasSubstr(R"("experiment_id": "7", "run_name": "r1")"));
+  EXPECT_THAT(calls[3], HasSubstr(R"("params": [{"key": "lr", "value": "0.1"}])"));
+  EXPECT_THAT(calls[4], HasSubstr(R"("key": "val/accuracy", "value":)"));
+  EXPECT_THAT(calls.back(), HasSubstr(R"("status": "FINISHED")"));
   EXPECT_THAT(sending.fs.bytes("/run/mlflow.json"), HasSubstr(R"("run_id": "abc")"));
   EXPECT_THAT(sending.warnings, IsEmpty());
 }
@@ -146,8 +146,8 @@ TEST(MlflowSink, AResumedRunGoesOnWithTheSameOne) {
   { sending.sink()->log({{"a", 2, 2, 2}}); }
   const auto calls = sending.server.calls();
   ASSERT_EQ(calls.size(), before + 2);
-  EXPECT_THAT(calls[before], HasSubstr(R"("run_id":"abc","status":"RUNNING")"));
-  EXPECT_THAT(calls[before + 1], HasSubstr(R"("key":"a")"));
+  EXPECT_THAT(calls[before], HasSubstr(R"("run_id": "abc", "status": "RUNNING")"));
+  EXPECT_THAT(calls[before + 1], HasSubstr(R"("key": "a")"));
 }
 
 TEST(MlflowSink, AServerThatFailsForAWhileGetsEverythingLater) {
@@ -157,7 +157,7 @@ TEST(MlflowSink, AServerThatFailsForAWhileGetsEverythingLater) {
   sink->log({{"a", 1, 1, 1}});
   const auto arrived = [&] {
     const auto calls = sending.server.calls();
-    return !calls.empty() && calls.back().find(R"("key":"a")") != std::string::npos;
+    return !calls.empty() && calls.back().find(R"("key": "a")") != std::string::npos;
   };
   for (int i = 0; i < 500; ++i) {
     if (arrived()) break;

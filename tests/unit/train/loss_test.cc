@@ -54,5 +54,48 @@ TEST(DeviceTotals, ContinuesFromStoredTotalsExactly) {
   EXPECT_EQ(read.samples, 1281167u);
 }
 
+RunConfig bce(double smoothing, double threshold, ClassReduction reduction) {
+  RunConfig config;
+  config.loss = LossKind::kBinaryCrossEntropy;
+  config.label_smoothing = smoothing;
+  config.bce_threshold = threshold;
+  config.bce_reduction = reduction;
+  return config;
+}
+
+TEST(TrainingLoss, MixedTargetsGiveTheMixtureOfBothLosses) {
+  torch::manual_seed(2);
+  const torch::Tensor logits = torch::randn({6, 5}), one = torch::randint(5, {6}), two = torch::randint(5, {6});
+  RunConfig config;
+  config.label_smoothing = 0.1;
+  const torch::Tensor mixed = 0.3 * torch::one_hot(one, 5) + 0.7 * torch::one_hot(two, 5);
+  const double expected = 0.3 * cross_entropy_sum(logits, one, 0.1).item<double>() +
+                          0.7 * cross_entropy_sum(logits, two, 0.1).item<double>();
+  EXPECT_NEAR(training_loss_sum(logits, mixed, config).item<double>(), expected, 1e-5);
+  EXPECT_EQ(training_loss_sum(logits, one, config).item<double>(), cross_entropy_sum(logits, one, 0.1).item<double>());
+}
+
+TEST(TrainingLoss, BinaryCrossEntropyIsThatOfEveryClass) {
+  torch::manual_seed(3);
+  const torch::Tensor logits = torch::randn({4, 7}), labels = torch::randint(7, {4});
+  const torch::Tensor targets = torch::one_hot(labels, 7).to(torch::kFloat) * 0.9 + 0.1 / 7;
+  const double sum =
+      -(targets * torch::log_sigmoid(logits) + (1 - targets) * torch::log_sigmoid(-logits)).sum().item<double>();
+  EXPECT_NEAR(training_loss_sum(logits, labels, bce(0.1, 0, ClassReduction::kSum)).item<double>(), sum, 1e-4);
+  EXPECT_NEAR(training_loss_sum(logits, labels, bce(0.1, 0, ClassReduction::kMean)).item<double>(), sum / 7, 1e-5);
+}
+
+TEST(TrainingLoss, ThresholdMakesMixedTargetsWhole) {
+  torch::manual_seed(4);
+  const torch::Tensor logits = torch::randn({1, 3}), mixed = torch::tensor({{0.75, 0.25, 0.0}});
+  const torch::Tensor both = torch::tensor({{1.0, 1.0, 0.0}}), larger = torch::tensor({{1.0, 0.0, 0.0}});
+  const RunConfig plain = bce(0, 0, ClassReduction::kSum);
+  const auto loss = [&](const torch::Tensor& targets, const RunConfig& config) {
+    return training_loss_sum(logits, targets, config).item<double>();
+  };
+  EXPECT_EQ(loss(mixed, bce(0, 0.2, ClassReduction::kSum)), loss(both, plain));
+  EXPECT_EQ(loss(mixed, bce(0, 0.5, ClassReduction::kSum)), loss(larger, plain));
+}
+
 }  // namespace
 }  // namespace imgtrain

@@ -120,6 +120,107 @@ TEST(TrainingStep, SharesOfAGlobalBatchAddUpToTheWholeGradient) {
     EXPECT_LT((sum[i] - parameters[i].grad()).abs().max().item<double>(), 1e-5) << i;
 }
 
+// Sharpness-aware minimisation by hand: up by rho g / |g| in each group, the gradient from there.
+TEST(TrainingStep, SharpnessAwareGradientsAreThoseOfTheClimbedWeights) {
+  const DeviceBatch batch = labelled_batch(12);
+  RunConfig config = config_for(12, 4);
+  config.sam_rho = 0.05;
+  config.sam_interval = 2;
+  Trial run(config);
+  DeviceTotals totals(torch::kCPU);
+  run.step.run(batch, {{0, 0.9}, 1}, totals);  // The second step: its number is 1.
+  ResNet reference = Trial::make(config);
+  PixelNormalizer normalize(torch::kCPU);
+  std::vector<torch::Tensor> expected;
+  for (const torch::Tensor& parameter : reference->parameters()) expected.push_back(torch::zeros_like(parameter));
+  const auto gradient_at = [&](int64_t begin) {
+    const torch::Tensor logits = reference->forward(normalize(batch.images.narrow(0, begin, 4)));
+    return torch::autograd::grad({torch::nn::functional::cross_entropy(logits, batch.labels.narrow(0, begin, 4))},
+                                 reference->parameters());
+  };
+  for (int64_t begin = 0; begin < 12; begin += 4) {
+    const auto up = gradient_at(begin);
+    torch::Tensor squares = torch::zeros({});
+    for (const torch::Tensor& gradient : up) squares = squares + gradient.square().sum();
+    const auto move = [&](double sign) {
+      const torch::NoGradGuard no_grad;
+      auto parameters = reference->parameters();
+      for (size_t i = 0; i < parameters.size(); ++i) parameters[i].add_(up[i] * (sign * 0.05) / squares.sqrt());
+    };
+    move(1);
+    const auto there = gradient_at(begin);
+    move(-1);
+    for (size_t i = 0; i < there.size(); ++i) expected[i] += there[i] / 3;
+  }
+  const auto ours = run.model->parameters();
+  for (size_t i = 0; i < ours.size(); ++i)
+    EXPECT_LT((ours[i].grad() - expected[i]).norm().item<double>(), 2e-3 * expected[i].norm().item<double>()) << i;
+  // Weights are back where they were, to the bit.
+  EXPECT_TRUE(ours[0].equal(Trial::make(config)->parameters()[0]));
+}
+
+TEST(TrainingStep, OtherStepsThanTheIntervalsAreOrdinaryOnes) {
+  RunConfig plain = config_for(8, 8), sharp = plain;
+  sharp.sam_rho = 0.05;
+  sharp.sam_interval = 2;
+  Trial one(plain), two(sharp);
+  DeviceTotals totals(torch::kCPU);
+  one.step.run(labelled_batch(8), {{0.1, 0.9}, 0}, totals);
+  two.step.run(labelled_batch(8), {{0.1, 0.9}, 0}, totals);
+  EXPECT_EQ(largest_difference(one.model, two.model), 0);
+}
+
+TEST(TrainingStep, MixingAndDroppedBranchesFollowTheStepAndTheGroupAlone) {
+  RunConfig config = config_for(8, 4);
+  config.mixup = 0.2;
+  config.cutmix = 1;
+  config.drop_path = 0.3;
+  config.label_smoothing = 0.1;
+  const auto weights_after = [&](uint64_t step, bool halves) {
+    Trial run(config);
+    DeviceTotals totals(torch::kCPU);
+    DeviceBatch batch = labelled_batch(8);
+    if (!halves) {
+      run.step.run(batch, {{0, 0.9}, step}, totals);
+      return run.model->parameters()[0].grad().clone();
+    }
+    torch::Tensor sum;
+    for (const int64_t first : {0, 4}) {  // As two ranks would see it.
+      DeviceBatch share = batch;
+      share.images = batch.images.narrow(0, first, 4);
+      share.labels = batch.labels.narrow(0, first, 4);
+      share.count = 4;
+      share.first = first;
+      run.step.run(share, {{0, 0.9}, step}, totals);
+      const torch::Tensor gradient = run.model->parameters()[0].grad().clone();
+      sum = sum.defined() ? sum + gradient : gradient;
+    }
+    return sum;
+  };
+  const torch::Tensor whole = weights_after(5, false);
+  EXPECT_TRUE(whole.equal(weights_after(5, false)));
+  EXPECT_FALSE(whole.equal(weights_after(6, false)));
+  EXPECT_LT((whole - weights_after(5, true)).norm().item<double>(), 1e-4 * whole.norm().item<double>());
+}
+
+TEST(GroupInput, BlankedBoxesAreTheMeanColour) {
+  torch::Tensor images = torch::ones({2, 3, 8, 8});
+  data::BlankBoxes boxes[2];
+  boxes[1].erase = {1, 2, 3, 4};
+  blank(images, boxes);
+  EXPECT_EQ(images[0].min().item<float>(), 1);
+  EXPECT_EQ(images[1].sum().item<float>(), 3 * (64 - 12));
+  EXPECT_EQ(images.index({1, 0, torch::indexing::Slice(2, 6), torch::indexing::Slice(1, 4)}).max().item<float>(), 0);
+}
+
+TEST(GroupInput, ShrinkingIsTorchsNearestInterpolation) {
+  const torch::Tensor images = torch::rand({2, 3, 44, 44});
+  namespace F = torch::nn::functional;
+  const torch::Tensor expected = F::interpolate(
+      images, F::InterpolateFuncOptions().scale_factor(std::vector<double>{0.5, 0.5}).mode(torch::kNearest));
+  EXPECT_TRUE(shrink(images, 22).equal(expected));
+}
+
 TEST(TrainingStep, RunningStatisticsMoveOnceAStepHoweverManyGroups) {
   Trial run(config_for(12, 4));
   run.steps(labelled_batch(12), 2);

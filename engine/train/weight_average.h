@@ -1,0 +1,29 @@
+// WeightAverage: a second model that follows the trained one as its moving average; what is evaluated and saved in the
+// end. When it moves and how far is EmaRule's decision (engine/train/run/ema_rule.h).
+#pragma once
+
+#include <torch/torch.h>
+
+#include <vector>
+
+#include "engine/model/resnet.h"
+#include "engine/train/run/ema_rule.h"
+
+namespace imgtrain {
+
+// One thread. REQUIRES: the model outlives it and is on its device in its memory format when it is made.
+class WeightAverage {
+ public:
+  explicit WeightAverage(ResNet model);  // Begins as a copy.
+
+  // Moves parameters and batch-norm statistics; counters are copied.
+  void update(EmaRule::Action action, double decay);
+  ResNet& model() { return average_; }
+
+ private:
+  ResNet average_;
+  std::vector<torch::Tensor> source_, target_;  // Floating-point tensors.
+  std::vector<torch::Tensor> source_counts_, target_counts_;
+};
+
+}  // namespace imgtrain

@@ -1,0 +1,56 @@
+#include "format/ingest/source_records.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "format/error.h"
+#include "format/ingest/image_normaliser.h"
+#include "format/record.h"
+
+namespace imgpack::ingest {
+
+SourceRecords::SourceRecords(const LabeledSource& source, ImageReader& reader, PackOptions options)
+    : source_(source), reader_(reader), options_(std::move(options)) {}
+
+std::vector<std::string> SourceRecords::names(const ShardHeader& shard) {
+  std::vector<std::string> names;
+  const SourceSplit* split = source_.scan.find(shard.split);
+  if (split == nullptr) return names;
+  for (const SourceImage& image : split->images) {
+    const uint64_t key = order_key(shard.seed, shard.split, image.name());
+    if (is_canonical_name(image.name()) && shard_of_key(key, shard.shard_count) == shard.number)
+      names.emplace_back(image.name());
+  }
+  return names;
+}
+
+std::variant<Record, std::string> SourceRecords::make(const std::string& split_name, const std::string& name) {
+  const auto split = std::find_if(source_.scan.splits.begin(), source_.scan.splits.end(),
+                                  [&](const SourceSplit& one) { return one.name == split_name; });
+  if (split == source_.scan.splits.end()) return "the source has no split " + split_name;
+  // Sorted by name.
+  const auto image =
+      std::lower_bound(split->images.begin(), split->images.end(), name,
+                       [](const SourceImage& one, const std::string& wanted) { return one.name() < wanted; });
+  if (image == split->images.end() || image->name() != name) return std::string("the source has no such image");
+  if (!is_canonical_name(name)) return std::string("bad-name");
+  std::vector<std::byte> bytes = reader_.read(*split, *image);
+  Record record;
+  record.meta.name = name;
+  record.meta.id = sample_id(split_name, name);
+  const auto position = static_cast<size_t>(split - source_.scan.splits.begin());
+  record.meta.label = source_.splits[position].labels[static_cast<size_t>(image - split->images.begin())];
+  auto made = normalise_image(std::move(bytes), options_for(options_, record.meta.id));
+  if (const auto* quarantine = std::get_if<Quarantine>(&made))
+    return std::string(reason_name(quarantine->reason)) + ": " + quarantine->detail;
+  auto& normalised = std::get<NormalisedImage>(made);
+  record.meta.width = normalised.width;
+  record.meta.height = normalised.height;
+  record.meta.flags = normalised.flags;
+  record.sections.push_back({SectionType::kImage, true, std::move(normalised.jpeg)});
+  if (!normalised.entropy_index.empty())
+    record.sections.push_back({SectionType::kEntropyIndex, false, std::move(normalised.entropy_index)});
+  return record;
+}
+
+}  // namespace imgpack::ingest

@@ -1,0 +1,46 @@
+// Records made anew from a source, one at a time, as the build made them: for `imgpack repair`.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "format/ingest/labeling.h"
+#include "format/ingest/pack_plan.h"
+#include "format/ingest/source.h"
+#include "format/repair.h"
+
+namespace imgpack::ingest {
+
+// With the options of the dataset's manifest the bytes are those of the build: a record that was lost comes back the
+// same. Not thread-safe. REQUIRES: source and reader outlive this.
+class SourceRecords : public RecordSource {
+ public:
+  SourceRecords(const LabeledSource& source, ImageReader& reader, PackOptions options);
+
+  std::vector<std::string> names(const ShardHeader& shard) override;
+  std::variant<Record, std::string> make(const std::string& split, const std::string& name) override;
+  const std::vector<ClassInfo>& classes() const override { return source_.classes.classes; }
+
+ private:
+  const LabeledSource& source_;
+  ImageReader& reader_;
+  const PackOptions options_;
+};
+
+// Where only the classes are wanted of a source, because the options that records were made by are not known.
+class SourceClasses : public RecordSource {
+ public:
+  explicit SourceClasses(std::vector<ClassInfo> classes) : classes_(std::move(classes)) {}
+  std::vector<std::string> names(const ShardHeader&) override { return {}; }
+  std::variant<Record, std::string> make(const std::string&, const std::string&) override {
+    return "the options that it was packed by were in the manifest";
+  }
+  const std::vector<ClassInfo>& classes() const override { return classes_; }
+
+ private:
+  std::vector<ClassInfo> classes_;
+};
+
+}  // namespace imgpack::ingest
