@@ -63,7 +63,7 @@ std::optional<LrSuggestion> suggest(const LrCurve& curve) {
   // A loss that stays the same falls by what its mean is rounded by.
   if (points[begin].smoothed - lowest->smoothed <= kLeastFall * std::abs(points[begin].smoothed)) return std::nullopt;
   // Slopes over a few steps on either side: one step's is mostly noise.
-  const size_t reach = std::max<size_t>(1, points.size() / 50);
+  const size_t reach = std::max<size_t>(2, points.size() / 25);
   double steepest = 0;
   std::optional<size_t> at;
   for (size_t i = begin + reach; i + reach <= end; ++i) {
@@ -90,22 +90,24 @@ std::string lr_curve_csv(const LrCurve& curve) {
 
 std::string lr_plot_script(const LrCurve& curve, const std::optional<LrSuggestion>& suggestion,
                            const std::filesystem::path& target, bool svg) {
-  double low = INFINITY, high = -INFINITY;
+  double low = INFINITY, high = -INFINITY, highest = -INFINITY;
   std::string data;
   for (const LrPoint& point : curve.points()) {
     if (!std::isfinite(point.smoothed)) continue;
     data += number_text(point.lr) + " " + number_text(point.loss) + " " + number_text(point.smoothed) + "\n";
-    low = std::min(low, point.smoothed);
-    if (point.step == 0) high = point.smoothed;
+    highest = std::max(highest, point.smoothed);
+    if (point.smoothed >= low) continue;
+    low = point.smoothed;
+    high = highest;  // Of what came before the lowest point.
   }
-  // The blow-up at the end would press everything else flat: the axis ends a little above where the curve began.
+  // The blow-up at the end would press everything else flat: the axis ends a little above where the fall began.
   const double span = std::max(high - low, 1e-3);
   std::string out;
   out += svg ? "set terminal svg size 960,560 dynamic background rgb 'white' font 'Helvetica,14'\n"
              : "set terminal pngcairo size 960,560 font 'Sans,11'\n";
   out += "set output " + quoted(target.string()) + "\n";
   out += "set logscale x\nset format x '10^{%L}'\nset xlabel 'learning rate'\nset ylabel 'training loss'\n";
-  out += "set grid lc rgb '#dddddd'\nset key top left\nset border 3\nset tics nomirror\n";
+  out += "set grid lc rgb '#dddddd'\nset key outside top center horizontal\nset border 3\nset tics nomirror\n";
   out += "set yrange [" + number_text(low - 0.15 * span) + ":" + number_text(high + 0.35 * span) + "]\n";
   out += "$curve << END\n" + data + "END\n";
   std::string plot = "plot $curve using 1:2 with points pt 7 ps 0.3 lc rgb '#b0b0b0' title 'loss of each batch', ";
