@@ -33,7 +33,7 @@ from torch.optim import lr_scheduler
 
 BIN = pathlib.Path(os.environ["BIN_DIR"])
 STEPS, CLASSES, BATCH, GROUP, TRAIN_IMAGES = 50, 4, 16, 8, 160  # 10 steps an epoch
-FIRST_STEPS, FIRST_TOLERANCE, TOLERANCE = 5, 1e-11, 1e-4
+FIRST_STEPS, FIRST_TOLERANCE, TOLERANCE = 5, 1e-8, 1e-4
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
 DEVIATION = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
 
