@@ -6,7 +6,7 @@ rest by itself, with torchvision's network, torch's and timm's losses, optimizer
 own definitions. In double precision two correct implementations stay together for all 50 steps; in single precision
 they part within a few, whoever wrote them, since a ReLU near zero changes sides.
 
-Stated tolerance, as relative error of the loss and of every gradient (2-norm over the gradient): 1e-11 in each of the
+Stated tolerance, as relative error of the loss and of every gradient (2-norm over the gradient): 1e-8 in each of the
 first five steps, where a wrong definition shows at once, and 1e-4 in all 50: rounding errors of 1e-16 grow from step to
 step, most of all while the learning rate is high.
 """
