@@ -160,10 +160,14 @@ class Recipe(unittest.TestCase):
               f"of a gradient {worst_gradient:.1e}")
 
     def test_reference_style_sgd_with_onecycle(self):
+        # The reference's 0.18525 is for 1,792 images. At the 16 of here even half of it is chaotic: rounding errors of
+        # two right implementations pass any tolerance within 30 steps.
+        lr = 0.02
+
         class Training:
             def __init__(self, model):
-                self.optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-                self.schedule = lr_scheduler.OneCycleLR(self.optimizer, max_lr=0.1, total_steps=STEPS, pct_start=0.3,
+                self.optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
+                self.schedule = lr_scheduler.OneCycleLR(self.optimizer, max_lr=lr, total_steps=STEPS, pct_start=0.3,
                                                         cycle_momentum=False)
                 self.loss = torch.nn.CrossEntropyLoss()
 
@@ -177,7 +181,7 @@ class Recipe(unittest.TestCase):
                 if step["step"] + 1 < STEPS:
                     self.schedule.step()
 
-        self.check({"train_size": 32, "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "onecycle"},
+        self.check({"train_size": 32, "lr": lr, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "onecycle"},
                    False, Training)
 
     def test_ffcv_style_with_blurpool_label_smoothing_and_growing_images(self):
