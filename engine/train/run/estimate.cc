@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "format/error.h"
+#include "engine/train/run/image_size_schedule.h"
 
 namespace imgtrain {
 
@@ -21,6 +21,8 @@ constexpr double kFfcvDecodePerVcpu = 326;
 // Of a machine's memory, what pages of shards may take beside the training itself.
 constexpr double kCacheShare = 0.8;
 constexpr double kReferenceSize = 224;
+// Of training, at which its image size is looked up.
+constexpr uint64_t kSizeSamples = 10'000;
 
 // Billions of multiplications of a forward pass at 224 px.
 double multiplications(int64_t depth) {
@@ -140,9 +142,20 @@ InstancePrice price_of(std::string_view table, const std::string& instance) {
 }
 
 TrainingWork work_of(const RunConfig& config, uint64_t batches_per_epoch) {
-  const double side = static_cast<double>(config.train_size) / kReferenceSize;
-  return {config.duration.batches(batches_per_epoch) / static_cast<double>(std::max<uint64_t>(1, batches_per_epoch)),
-          side * side * multiplications(config.depth) / multiplications(50)};
+  const uint64_t per_epoch = std::max<uint64_t>(1, batches_per_epoch);
+  const uint64_t steps = std::max<uint64_t>(1, config.duration.whole_batches(per_epoch));
+  const ImageSizeSchedule sizes(config, per_epoch, steps);
+  const uint64_t samples = std::min(steps, kSizeSamples);
+  double area = 0;
+  for (uint64_t i = 0; i < samples; ++i) {
+    const double side = sizes.trained((2 * i + 1) * steps / (2 * samples));
+    area += side * side;
+  }
+  area /= static_cast<double>(samples);
+  const auto largest = static_cast<double>(config.train_size);
+  return {config.duration.batches(per_epoch) / static_cast<double>(per_epoch),
+          area / (kReferenceSize * kReferenceSize) * multiplications(config.depth) / multiplications(50),
+          area / (largest * largest)};
 }
 
 Estimate estimate_here(const TrainingWork& work, const MachineProbe& probe, const EstimateOptions& options) {
@@ -152,7 +165,7 @@ Estimate estimate_here(const TrainingWork& work, const MachineProbe& probe, cons
   const double cores = static_cast<double>(probe.cores);
   const bool on_cpu = probe.device == "cpu";
   // On a CPU the same cores decode and compute: the two times of an image add up.
-  double compute = probe.train_per_second;
+  double compute = probe.train_per_second / work.share_of_largest;
   const double decode = probe.decode_per_core * cores;
   if (on_cpu && decode > 0 && compute > 0) compute = 1 / (1 / compute + 1 / decode);
   fill(estimate, {compute, on_cpu ? 0 : decode, probe.read_mib_s, cores, 0}, work, probe, options.overhead);

@@ -51,9 +51,11 @@ InstancePrice price_of(std::string_view table, const std::string& instance);
 std::string_view embedded_prices();
 
 // Work of a recipe, in images of 224 px that a ResNet-50 trains on: sizes count by area, models by multiplications.
+// Sizes that grow over training count by their mean.
 struct TrainingWork {
   double epochs = 0;
-  double share_of_full = 1;  // Compute per image, relative to ResNet-50 at 224 px.
+  double share_of_full = 1;     // Compute per image, relative to ResNet-50 at 224 px.
+  double share_of_largest = 1;  // The same, relative to an image of train_size, which is what a probe trains on.
 };
 TrainingWork work_of(const RunConfig& config, uint64_t batches_per_epoch);
 

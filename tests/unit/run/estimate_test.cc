@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/train/run/recipe.h"
+
 namespace imgtrain {
 namespace {
 
@@ -110,6 +112,19 @@ TEST(Estimate, SmallerImagesAndNetworksCostLess) {
   config.train_size = 112;
   config.depth = 18;
   EXPECT_NEAR(work_of(config, 100).share_of_full, 0.25 * 1.81 / 4.09, 1e-9);
+}
+
+// Epochs of 224 px that do the same work, as published with the recipes.
+TEST(Estimate, GrowingImagesCountByTheirMean) {
+  const std::pair<const char*, double> published[] = {
+      {"ffcv-16", 9.1}, {"ffcv-40", 22.2}, {"ffcv-88", 48.7}, {"mild-36", 11.9}};
+  for (const auto& [name, epochs] : published) {
+    const ConfigLayer layers[] = {find_recipe(name).layer};
+    const RunConfig config = resolve(layers).values;
+    const TrainingWork work = work_of(config, 1'281'167 / static_cast<uint64_t>(config.batch));
+    EXPECT_NEAR(work.epochs * work.share_of_full, epochs, 0.1) << name;
+    EXPECT_LT(work.share_of_largest, 1) << name;
+  }
 }
 
 }  // namespace
