@@ -1,14 +1,18 @@
 // The servers without a model, for tests that need a real one on loopback: the page, the routes and the limits are
 // those of `imgtrain serve` and `imgtrain watch`; the "model" says which of three colours an image has most of.
 //
-//   test_serve_program serve PORT [LIMIT=VALUE…]    LIMIT: body, connections, queue, pixels, idle_ms, receive_ms,
-//   delay_ms test_serve_program watch PORT RUN
+//   test_serve_program serve PORT [LIMIT=VALUE…]
+//     LIMIT: body connections queue pixels idle_ms receive_ms delay_ms
+//   test_serve_program watch PORT RUN
+//   test_serve_program lambda 0           with AWS_LAMBDA_RUNTIME_API
 //
 // Prints the URL, and ends with 0 on SIGTERM.
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <map>
 #include <span>
@@ -17,6 +21,7 @@
 
 #include "engine/serve/http_server.h"
 #include "engine/serve/image_size.h"
+#include "engine/serve/lambda_runtime.h"
 #include "engine/serve/prediction_api.h"
 #include "engine/serve/run_view.h"
 #include "engine/serve/watch_api.h"
@@ -88,6 +93,7 @@ class ColourModel : public PredictionService {
 };
 
 volatile std::sig_atomic_t stopped = 0;
+std::atomic<bool> lambda_stopped{false};
 
 void serve_until_stopped(HttpHandler& handler, ServerMetrics& metrics, const HttpLimits& limits, uint16_t port) {
   HttpServer server(handler, metrics, limits, "127.0.0.1", port);
@@ -132,6 +138,10 @@ int run(int argc, char** argv) {
   options.decode_threads = 2;
   ColourModel model(take("pixels", 50'000'000), std::chrono::milliseconds(take("delay_ms", 0)));
   PredictionApi api(model, metrics, options);
+  if (std::string(argv[1]) == "lambda") {
+    run_lambda(api, {std::getenv("AWS_LAMBDA_RUNTIME_API"), {}, &lambda_stopped});
+    return 0;
+  }
   serve_until_stopped(api, metrics, limits, port);
   api.stop();
   return 0;
@@ -141,7 +151,10 @@ int run(int argc, char** argv) {
 }  // namespace imgtrain::serve
 
 int main(int argc, char** argv) {
-  const auto stop = [](int) { imgtrain::serve::stopped = 1; };
+  const auto stop = [](int) {
+    imgtrain::serve::stopped = 1;
+    imgtrain::serve::lambda_stopped = true;
+  };
   std::signal(SIGTERM, stop);
   std::signal(SIGINT, stop);
   try {

@@ -29,6 +29,7 @@ const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
 const kCharts = {
   loss: {
     x: "step",
+    steep: true,
     sets: [["training, epoch so far", "running_loss", "third", [2, 3]], ["training", "train_loss", "first", []], ["validation", "val_loss", "second", [7, 4]]],
   },
   accuracy: {
@@ -56,6 +57,10 @@ function draw(id, curves) {
       pointRadius: curves[curve].at.length < 30 ? 2.5 : 0,
       tension: 0,
     }));
+  byId(id).closest(".chart").hidden = datasets.length === 0;
+  const values = datasets.flatMap((set) => set.data.map((point) => point.y));
+  // A loss that began very high would hide everything after it.
+  const steep = Boolean(plan.steep) && Math.min(...values) > 0 && Math.max(...values) > 30 * Math.min(...values);
   const summary = datasets.map((set) => `${set.label} ${Number(set.data[set.data.length - 1].y.toPrecision(4))}`).join(", ");
   byId(id).setAttribute("aria-label", datasets.length ? "Latest: " + summary : "Nothing yet");
   const axis = (more) => ({ ticks: { color: colours.text, maxTicksLimit: 7, ...more.ticks }, grid: { color: colours.grid }, ...more.axis });
@@ -68,7 +73,7 @@ function draw(id, curves) {
     scales: {
       x: axis({ ticks: plan.x === "time" ? { callback: (value) => clock(value), maxTicksLimit: 4, maxRotation: 0 } : { maxRotation: 0 },
         axis: { type: "linear", title: { display: true, text: plan.x, color: colours.text } } }),
-      y: axis({ axis: { beginAtZero: Boolean(plan.zero), suggestedMax: plan.top } }),
+      y: axis({ axis: { type: steep ? "logarithmic" : "linear", beginAtZero: Boolean(plan.zero), suggestedMax: plan.top } }),
     },
     plugins: {
       legend: { display: plan.sets.length > 1, labels: { color: colours.text, boxWidth: 24, boxHeight: 0 } },
@@ -97,7 +102,7 @@ function facts(run) {
   const last = (curve) => (curve.value.length ? curve.value[curve.value.length - 1] : null);
   const rows = [];
   rows.push(["Step", rounded(run.step), "of " + rounded(run.total_steps) + (run.resumes ? `, resumed ${run.resumes} ×` : "")]);
-  rows.push(["Epoch", rounded(run.epoch), "of a run of " + run.duration]);
+  rows.push(["Epoch", rounded(run.epoch), "of " + run.duration.replace(/ep$/, "").replace(/(\d)ba$/, "$1 steps")]);
   const top1 = run.result ? run.result.accuracy : last(run.curves.val_top1);
   const top5 = run.result ? run.result.accuracy_top5 : last(run.curves.val_top5);
   rows.push(["Validation top-1", top1 === null ? "–" : fixed(top1, 2) + " %", top5 === null ? "" : "top-5 " + fixed(top5, 2) + " %"]);
