@@ -224,6 +224,7 @@ void Trainer::begin_or_resume() {
                                               {"device", state_.machine.device},
                                               {"threads", state_.machine.threads},
                                               {"created_by", state_.created_by}});
+  listener_.opened(ground_.folder.path());
 }
 
 // The newest whole one. Where a run goes on with another batch, the newest at the end of an epoch: inside one, the
@@ -645,7 +646,6 @@ TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunList
   const Ground ground{fs, listener, config, identity, dataset, device, machine, *sync, folder, extended_from, live};
   Trainer trainer(ground);
   const MachineWatch use(kMachineInterval, [&live](const MachineUse& now) { live.append("machine", to_json(now)); });
-  listener.opened(folder.path());
   return trainer.run();
 }
 
