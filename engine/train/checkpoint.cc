@@ -1,6 +1,5 @@
 #include "engine/train/checkpoint.h"
 
-#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 #include <span>
@@ -47,11 +46,6 @@ RunState load_checkpoint(imgpack::FileSystem& fs, const CheckpointStore& store, 
   return state;
 }
 
-std::filesystem::path weights_of_checkpoint(const CheckpointStore& store, const CheckpointStore::Found& found) {
-  const bool averaged = std::find(found.parts.begin(), found.parts.end(), kAverage) != found.parts.end();
-  return store.tensors_path(found.step, averaged ? kAverage : kWeights);
-}
-
 std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, const RunConfig& config,
                                                     const std::vector<std::string>& classes,
                                                     const std::string& dataset_id) {
@@ -62,6 +56,7 @@ std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, 
   metadata["dataset_id"] = dataset_id;
   metadata["eval_size"] = std::to_string(config.eval_size);
   metadata["eval_resize"] = std::to_string(config.eval_resize);
+  metadata["interpolation"] = config.interpolation == Interpolation::kBilinear ? "bilinear" : "bicubic";
   if (config.eval_crop_ratio > 0) metadata["eval_crop_ratio"] = number_text(config.eval_crop_ratio);
   return metadata;
 }
