@@ -15,18 +15,12 @@
 
 #include "engine/serve/admission.h"
 #include "engine/serve/batcher.h"
+#include "engine/serve/examples.h"
 #include "engine/serve/http_handler.h"
 #include "engine/serve/prediction_service.h"
 #include "engine/serve/server_metrics.h"
 
 namespace imgtrain::serve {
-
-// A picture that the page offers.
-struct Example {
-  std::string name;          // As it is shown.
-  std::string content_type;  // `image/jpeg`
-  std::string bytes;
-};
 
 struct ApiOptions {
   BatchOptions batch;

@@ -1,18 +1,16 @@
 // imgtrain serve: a trained model behind an HTTP server, or as an AWS Lambda function.
 #include <algorithm>
 #include <cstdlib>
-#include <iostream>
 #include <thread>
 
 #include "engine/predict/predictor.h"
 #include "engine/predict/served_model.h"
+#include "engine/serve/examples.h"
 #include "engine/serve/http_server.h"
 #include "engine/serve/lambda_runtime.h"
 #include "engine/serve/prediction_api.h"
-#include "engine/train/run/json_text.h"
 #include "format/error.h"
 #include "format/file.h"
-#include "format/ingest/image_kind.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/console.h"
 #include "tools/cli/run_tool.h"
@@ -28,41 +26,6 @@ namespace cli = imgpack::cli;
 using imgpack::Error;
 using imgpack::ErrorKind;
 
-constexpr size_t kMaxExamples = 24;
-constexpr uint64_t kMaxExampleBytes = uint64_t{4} << 20;
-
-std::string content_type_of(const std::string& bytes) {
-  switch (imgpack::ingest::guess_kind(std::as_bytes(std::span(bytes))).kind) {
-    case imgpack::ingest::ImageKind::kJpeg:
-      return "image/jpeg";
-    case imgpack::ingest::ImageKind::kPng:
-      return "image/png";
-    case imgpack::ingest::ImageKind::kWebp:
-      return "image/webp";
-    default:
-      return "";
-  }
-}
-
-// The pictures of a folder, by name; what is none, or too large for a page, is passed over with a word.
-std::vector<serve::Example> read_examples(imgpack::FileSystem& fs, const std::filesystem::path& folder) {
-  std::vector<serve::Example> examples;
-  for (const imgpack::DirectoryEntry& entry : fs.list(folder)) {
-    if (entry.is_directory || examples.size() == kMaxExamples) continue;
-    if (entry.bytes > kMaxExampleBytes) {
-      cli::console().warn(entry.name + ": too large for an example (at most 4 MiB)");
-      continue;
-    }
-    std::string bytes = imgpack::read_text(fs, folder / entry.name, kMaxExampleBytes);
-    std::string type = content_type_of(bytes);
-    if (!type.empty()) examples.push_back({std::filesystem::path(entry.name).stem().string(), type, std::move(bytes)});
-  }
-  if (examples.empty())
-    throw Error(ErrorKind::kInvalidInput, "expected JPEG, PNG or WebP files for the page's examples, found none",
-                folder);
-  return examples;
-}
-
 serve::ApiOptions api_options(const cli::Arguments& arguments) {
   serve::ApiOptions options;
   options.batch.max_batch = arguments.number("max-batch", 1, 4096);
@@ -75,7 +38,8 @@ serve::ApiOptions api_options(const cli::Arguments& arguments) {
   const uint64_t decoders = arguments.number("decode-threads", 0, 1024);
   options.decode_threads = decoders > 0 ? decoders : std::max(1u, std::thread::hardware_concurrency());
   if (const auto folder = arguments.find("examples"))
-    options.examples = read_examples(imgpack::posix_file_system(), *folder);
+    options.examples = serve::read_examples(imgpack::posix_file_system(), *folder,
+                                            [](const std::string& line) { cli::console().warn(line); });
   return options;
 }
 
