@@ -27,7 +27,7 @@ class Run:
         self.now = time.time() - 30
         (folder / "run.json").write_text(json.dumps({"dataset_id": "0123456789abcdef", "recipe": "smoke", "created_by": "imgtrain"}))
         # The page itself reads config.json through the program's own table: an empty one has every default.
-        (folder / "config.json").write_text(json.dumps({"depth": 18, "batch": 8, "duration": "4ep"}))
+        (folder / "config.json").write_text(json.dumps({"model": "resnet18", "batch": 8, "duration": "4ep"}))
         self.live = open(folder / "live.jsonl", "w")
 
     def event(self, kind, record=True, **fields):
