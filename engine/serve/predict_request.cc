@@ -46,6 +46,11 @@ std::optional<Refusal> read_parameters(const HttpQuery& query, const RequestLimi
 }
 
 std::optional<Refusal> read_json(const std::string& body, const RequestLimits& limits, PredictRequest& request) {
+  // Parsed values take many times the bytes of a short text: their number is bounded before there are any. Base64 holds
+  // no comma.
+  constexpr int64_t kOtherCommas = 2;
+  if (std::count(body.begin(), body.end(), ',') > static_cast<int64_t>(limits.images) + kOtherCommas)
+    return Refusal{400, "images: expected at most " + std::to_string(limits.images) + " of them, found more"};
   boost::system::error_code failure;
   const json::value value = json::parse(body, failure);
   if (failure) return Refusal{400, "the body is no JSON: " + failure.message()};

@@ -75,6 +75,9 @@ TEST(PredictRequest, JsonThatIsNotWhatItMustBeIsRefused) {
   expect_refused(400, "expected an array", parse("application/json", R"({"images": "eA=="})"));
   expect_refused(400, "expected 1 to 3", parse("application/json", R"({"images": []})"));
   expect_refused(400, "expected 1 to 3", parse("application/json", R"({"images": ["eA==","eA==","eA==","eA=="]})"));
+  std::string many = R"({"images": [1)";
+  for (int i = 0; i < 100'000; ++i) many += ",1";
+  expect_refused(400, "expected at most 3 of them, found more", parse("application/json", many + "]}"));
   expect_refused(400, "images[1]", parse("application/json", R"({"images": ["eA==", "e"]})"));
   expect_refused(400, "images[0]", parse("application/json", R"({"images": [7]})"));
   expect_refused(400, "top: expected", parse("application/json", R"({"images": ["eA=="], "top": 1.5})"));
