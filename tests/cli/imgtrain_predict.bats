@@ -32,6 +32,8 @@ picture() { "$PYTHON" -c 'import sys; from PIL import Image; Image.radial_gradie
   [ "$(head -1 "$BATS_TEST_TMPDIR/out")" = "$image" ]
   [ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = 5 ] # the model has four classes
   tail -n +2 "$BATS_TEST_TMPDIR/out" | grep -cE '^ +[0-9]+\.[0-9]{2} %  [a-z].* \(n[0-9]{8}\)$' | grep -qx 4
+  # Without it the names are those of the data set.
+  predict "$image" | grep -cE '^ +[0-9.]+ %  [a-z]+, synthetic sample \(n9000000[1-4]\)$' | grep -qx 4
   predict "$image" --classes "$names" --json --top 2 >"$BATS_TEST_TMPDIR/json"
   jq -e --arg image "$image" '.message_type == "prediction" and .image == $image and (.top | length) == 2
     and .top[0].probability >= .top[1].probability and .width == 40 and (.top[0].wnid | startswith("n")) and (.top[0].name | length) > 4' "$BATS_TEST_TMPDIR/json"
