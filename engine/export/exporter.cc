@@ -109,9 +109,14 @@ std::vector<ExportedFile> export_model(imgpack::FileSystem& fs, const ExportRequ
     imgpack::publish(fs, request.out / file, bytes);
     note(format, file, bytes.size());
   };
-  auto metadata =
-      weights_metadata(card.options, predictor.config(), folder_names(card.classes), predictor.facts().dataset_id);
-  if (folder_names(card.classes).empty()) metadata.erase("classes");
+  std::vector<std::string> class_names;
+  for (const ModelClass& one : card.classes) class_names.push_back(one.names);
+  auto metadata = weights_metadata(card.options, predictor.config(), folder_names(card.classes),
+                                   predictor.facts().dataset_id, class_names);
+  if (folder_names(card.classes).empty()) {
+    metadata.erase("classes");
+    metadata.erase("class_names");
+  }
   if (metadata["dataset_id"].empty()) metadata.erase("dataset_id");
 
   if (wants(request, ExportFormat::kSafetensors)) {

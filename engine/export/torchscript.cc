@@ -14,8 +14,17 @@ namespace {
 
 using torch::jit::Module;
 
+std::string list_text(const std::vector<std::string>& items) {
+  std::string text("[");
+  for (const std::string& item : items) {
+    if (text.size() > 1) text.append(", ");
+    text.append(item);
+  }
+  return text.append("]");
+}
+
 std::string pair_text(int64_t n) {
-  return "[" + std::to_string(n) + ", " + std::to_string(n) + "]";
+  return list_text({std::to_string(n), std::to_string(n)});
 }
 
 // Makes modules that share one compilation unit, which is what one Python program would be.
@@ -190,7 +199,7 @@ void Builder::define_preprocessing(Module& module, const ImageView& view) {
     source += "    x = x[:, :, top:top + " + size + ", left:left + " + size + "]\n";
   }
   const auto list = [](const std::array<double, 3>& values) {
-    return "[" + number_text(values[0]) + ", " + number_text(values[1]) + ", " + number_text(values[2]) + "]";
+    return list_text({number_text(values[0]), number_text(values[1]), number_text(values[2])});
   };
   source += "    x = x.round().clamp(0.0, 255.0) / 255.0\n";
   source += "    mean = torch.tensor(" + list(kPixelMean) + ").to(x).view([1, 3, 1, 1])\n";

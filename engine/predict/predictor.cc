@@ -71,7 +71,8 @@ Predictor::Predictor(imgpack::FileSystem& fs, const std::filesystem::path& model
   state.normalizer = std::make_unique<PixelNormalizer>(state.device);
 
   const int64_t outputs = state.model->options().num_classes;
-  state.classes = options.class_file.empty() ? model_classes(metadata_of(source.file, "classes"), outputs, source.path)
+  state.classes = options.class_file.empty() ? model_classes(metadata_of(source.file, "classes"), outputs, source.path,
+                                                             metadata_of(source.file, "class_names"))
                                              : read_class_file(fs, options.class_file, outputs);
   PredictorFacts& facts = state.facts;
   facts.model = model_name(state.model->options());

@@ -1,5 +1,6 @@
 #include "engine/train/checkpoint.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 #include <span>
@@ -48,11 +49,12 @@ RunState load_checkpoint(imgpack::FileSystem& fs, const CheckpointStore& store, 
 
 std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, const RunConfig& config,
                                                     const std::vector<std::string>& classes,
-                                                    const std::string& dataset_id) {
+                                                    const std::string& dataset_id,
+                                                    const std::vector<std::string>& class_names) {
   auto metadata = describe(model);
-  boost::json::array names;
-  for (const std::string& name : classes) names.push_back(boost::json::value(name));
-  metadata["classes"] = compact_json(names);
+  metadata["classes"] = compact_json(boost::json::array(classes.begin(), classes.end()));
+  if (std::any_of(class_names.begin(), class_names.end(), [](const std::string& name) { return !name.empty(); }))
+    metadata["class_names"] = compact_json(boost::json::array(class_names.begin(), class_names.end()));
   metadata["dataset_id"] = dataset_id;
   metadata["eval_size"] = std::to_string(config.eval_size);
   metadata["eval_resize"] = std::to_string(config.eval_resize);

@@ -27,10 +27,12 @@ RunState load_checkpoint(imgpack::FileSystem& fs, const CheckpointStore& store, 
                          ResNet& model, Optimizer& optimizer, ResNet* average);
 
 // What a weights file says of itself: the model, its classes, its data set, and how images
-// were looked at in evaluation (sizes and interpolation).
+// were looked at in evaluation (sizes and interpolation). `classes` are the names of their folders, `class_names` those
+// for people (empty ones are not known; none at all: not stated).
 std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, const RunConfig& config,
                                                     const std::vector<std::string>& classes,
-                                                    const std::string& dataset_id);
+                                                    const std::string& dataset_id,
+                                                    const std::vector<std::string>& class_names = {});
 
 // The digest of all parameters and buffers, names included, on any device: equal weights, equal digest.
 uint64_t weights_digest(const ResNet& model);

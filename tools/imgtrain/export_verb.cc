@@ -31,7 +31,7 @@ int run(const cli::Arguments& arguments) {
   if (request.formats.empty())
     for (const auto& [name, format] : export_formats()) request.formats.push_back(format);
   request.weights = weights_choice(arguments);
-  request.overrides = flags_layer(arguments);
+  request.overrides = view_layer(arguments);
   request.overrides.values.erase("out");
   request.class_file = arguments.find("classes").value_or("");
   request.fold_batch_norm = arguments.has("fold-bn");

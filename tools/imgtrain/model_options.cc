@@ -38,6 +38,12 @@ WeightsChoice weights_choice(const cli::Arguments& arguments) {
   return choice;
 }
 
+ConfigLayer view_layer(const cli::Arguments& arguments) {
+  ConfigLayer layer = flags_layer(arguments);
+  layer.values.erase("ema");  // Here a choice between weights; the field of that name is about training.
+  return layer;
+}
+
 std::vector<cli::Option> predictor_options() {
   std::vector<cli::Option> options = weights_options();
   options.push_back({.name = "apply-orientation",
@@ -57,7 +63,7 @@ std::vector<cli::Option> predictor_options() {
 PredictorOptions predictor_options(const cli::Arguments& arguments) {
   PredictorOptions options;
   options.weights = weights_choice(arguments);
-  options.overrides = flags_layer(arguments);
+  options.overrides = view_layer(arguments);
   options.class_file = arguments.find("classes").value_or("");
   options.apply_orientation = arguments.has("apply-orientation");
   return options;

@@ -15,6 +15,9 @@ imgpack::cli::Positional model_positional();
 std::vector<imgpack::cli::Option> weights_options();
 WeightsChoice weights_choice(const imgpack::cli::Arguments& arguments);
 
+// The fields of a run's configuration among the options that were given.
+ConfigLayer view_layer(const imgpack::cli::Arguments& arguments);
+
 // weights_options(), --apply-orientation, and the fields of a run's configuration that have a say in predictions.
 std::vector<imgpack::cli::Option> predictor_options();
 PredictorOptions predictor_options(const imgpack::cli::Arguments& arguments);

@@ -37,12 +37,10 @@ std::vector<ModelClass> unstated_classes(int64_t count) {
   return classes;
 }
 
-}  // namespace
-
-std::vector<ModelClass> model_classes(std::string_view stated, int64_t count, const std::filesystem::path& path) {
-  if (stated.empty()) return unstated_classes(count);
+// A JSON list of `count` texts.
+std::vector<std::string> parse_list(std::string_view text, int64_t count, const std::filesystem::path& path) {
   boost::system::error_code failure;
-  const boost::json::value list = boost::json::parse({stated.data(), stated.size()}, failure);
+  const boost::json::value list = boost::json::parse({text.data(), text.size()}, failure);
   if (failure || !list.is_array()) throw Error(ErrorKind::kCorruption, "its list of classes cannot be read", path);
   if (list.get_array().size() != static_cast<size_t>(count)) {
     throw Error(ErrorKind::kCorruption,
@@ -50,12 +48,29 @@ std::vector<ModelClass> model_classes(std::string_view stated, int64_t count, co
                     std::to_string(list.get_array().size()),
                 path);
   }
-  std::vector<ModelClass> classes;
+  std::vector<std::string> items;
   for (const boost::json::value& one : list.get_array()) {
-    if (!one.is_string() || one.get_string().empty())
+    if (!one.is_string())
       throw Error(ErrorKind::kCorruption, "its list of classes holds something else than names", path);
-    classes.push_back(class_of_folder(std::string(one.get_string())));
+    items.emplace_back(one.get_string());
   }
+  return items;
+}
+
+}  // namespace
+
+std::vector<ModelClass> model_classes(std::string_view stated, int64_t count, const std::filesystem::path& path,
+                                      std::string_view stated_names) {
+  if (stated.empty()) return unstated_classes(count);
+  std::vector<ModelClass> classes;
+  for (std::string& folder : parse_list(stated, count, path)) {
+    if (folder.empty()) throw Error(ErrorKind::kCorruption, "its list of classes has one without a name", path);
+    classes.push_back(class_of_folder(std::move(folder)));
+  }
+  if (stated_names.empty()) return classes;
+  std::vector<std::string> names = parse_list(stated_names, count, path);
+  for (size_t i = 0; i < names.size(); ++i)
+    if (!names[i].empty()) classes[i].names = std::move(names[i]);
   return classes;
 }
 

@@ -36,6 +36,16 @@ TEST(ModelClasses, StatedFoldersKeepTheirOrderAndWnidsGetTheirNames) {
   EXPECT_EQ(classes[2].names, "tench, Tinca tinca");
 }
 
+TEST(ModelClasses, StatedNamesWinWhereTheyAreKnown) {
+  const auto classes = model_classes(R"(["n01440764", "n90000001", "roses"])", 3, "w.safetensors",
+                                     R"(["", "a made-up thing", "all kinds of roses"])");
+  EXPECT_EQ(classes[0].names, "tench, Tinca tinca");
+  EXPECT_EQ(classes[1].names, "a made-up thing");
+  EXPECT_EQ(classes[2].wnid, "roses");
+  EXPECT_EQ(classes[2].names, "all kinds of roses");
+  EXPECT_ERROR(model_classes(R"(["a"])", 1, "w.safetensors", "[]"), ErrorKind::kCorruption, "expected 1, found 0");
+}
+
 TEST(ModelClasses, AListThatDoesNotFitTheOutputsIsDamage) {
   EXPECT_ERROR(model_classes(R"(["a", "b"])", 3, "w.safetensors"), ErrorKind::kCorruption, "expected 3, found 2");
   EXPECT_ERROR(model_classes("{}", 3, "w.safetensors"), ErrorKind::kCorruption, "w.safetensors");
