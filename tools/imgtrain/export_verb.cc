@@ -74,7 +74,7 @@ cli::Verb export_verb() {
       {.name = "out", .value = "DIR", .help = "Folder to write to; files of these names in it are replaced. Required."},
       {.name = "format",
        .value = "NAME",
-       .help = "A format to write; may be given several times.",
+       .help = "A format to write.",
        .choices = names,
        .repeatable = true},
       {.name = "with-preprocessing",
