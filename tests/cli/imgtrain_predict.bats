@@ -162,7 +162,7 @@ picture() { "$PYTHON" -c 'import sys; from PIL import Image; Image.radial_gradie
     '.accuracy.top1 == $result[0].accuracy and .accuracy.split == "val" and .training.recipe == "smoke"
       and .training.dataset_id == $manifest[0].dataset_id and .preprocessing.size == 32
       and ([.classes[].wnid] == [$manifest[0].classes[].wnid])' "$BATS_TEST_TMPDIR/out/model-card.json"
-  grep -qE '^Top-1 [0-9.]+ %, top-5 [0-9.]+ % on the split `val`' "$BATS_TEST_TMPDIR/out/model-card.md"
+  grep -qE '^Top-1 [0-9.]+ %, top-5 [0-9.]+ % on the split .val.' "$BATS_TEST_TMPDIR/out/model-card.md"
   # The weights are a model like the run: the same answers, the same names.
   diff <(predict "$image" --json | jq -c .top) \
     <(imgtrain predict "$BATS_TEST_TMPDIR/out/resnet18.safetensors" "$image" --threads 1 --json | jq -c .top)

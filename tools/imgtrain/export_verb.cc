@@ -72,11 +72,7 @@ cli::Verb export_verb() {
   verb.positionals = {model_positional()};
   verb.options = {
       {.name = "out", .value = "DIR", .help = "Folder to write to; files of these names in it are replaced. Required."},
-      {.name = "format",
-       .value = "NAME",
-       .help = "A format to write.",
-       .choices = names,
-       .repeatable = true},
+      {.name = "format", .value = "NAME", .help = "A format to write.", .choices = names, .repeatable = true},
       {.name = "with-preprocessing",
        .value = "",
        .help = "torchscript, onnx: take decoded RGB bytes of any size (N x height x width x 3) and resize, crop and "
