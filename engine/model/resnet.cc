@@ -218,20 +218,21 @@ void ResNetImpl::scale_branches(const torch::Tensor& scales) {
     blocks_[i]->set_branch_scale(scales.defined() ? scales[static_cast<int64_t>(i)] : Tensor());
 }
 
-torch::Tensor ResNetImpl::features(torch::Tensor x) {
+torch::Tensor ResNetImpl::features(torch::Tensor x, int stage) {
   x = bn1->forward(deep_conv1 ? deep_conv1->forward(x) : conv1->forward(x)).relu_();
   if (options_.blurpool == BlurPool::kAll) {
     x = blur(torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/1, /*padding=*/1), /*stride=*/2);
   } else {
     x = torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
   }
-  x = layer1->forward(x);
-  x = layer2->forward(x);
-  x = layer3->forward(x);
-  return layer4->forward(x);
+  nn::Sequential* const layers[] = {&layer1, &layer2, &layer3, &layer4};
+  for (int i = 0; i < stage; ++i) x = (*layers[i])->forward(x);
+  return x;
 }
 
-torch::Tensor ResNetImpl::classify(const torch::Tensor& features) {
+torch::Tensor ResNetImpl::classify(torch::Tensor features, int stage) {
+  nn::Sequential* const layers[] = {&layer1, &layer2, &layer3, &layer4};
+  for (int i = stage; i < 4; ++i) features = (*layers[i])->forward(features);
   return fc->forward(torch::adaptive_avg_pool2d(features, {1, 1}).flatten(1));
 }
 

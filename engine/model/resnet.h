@@ -28,10 +28,10 @@ class ResNetImpl : public torch::nn::Module {
  public:
   explicit ResNetImpl(const ResNetOptions& options);
   torch::Tensor forward(torch::Tensor x);
-  // The output of layer4, N x C x H/32 x W/32, before it is averaged: what Grad-CAM looks at.
-  torch::Tensor features(torch::Tensor x);
-  // features() -> logits.
-  torch::Tensor classify(const torch::Tensor& features);
+  // The output of stage `stage` (1: layer1 … 4: layer4): N x C x H x W, before anything is averaged.
+  torch::Tensor features(torch::Tensor x, int stage = 4);
+  // features(x, stage) -> logits. Leaves its argument as it is.
+  torch::Tensor classify(torch::Tensor features, int stage = 4);
   const ResNetOptions& options() const { return options_; }
   size_t blocks() const { return blocks_.size(); }
   // Stochastic depth: from now on the branch of block b is multiplied by scales[b][i] for image i of the batch before

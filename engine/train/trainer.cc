@@ -24,7 +24,9 @@
 #include "engine/train/run/input_options.h"
 #include "engine/train/run/input_watch.h"
 #include "engine/train/run/json_text.h"
+#include "engine/train/run/live_feed.h"
 #include "engine/train/run/loss_diagnosis.h"
+#include "engine/train/run/machine_use.h"
 #include "engine/train/run/order_proof.h"
 #include "engine/train/run/run_events.h"
 #include "engine/train/run/run_extension.h"
@@ -46,6 +48,8 @@ using Clock = std::chrono::steady_clock;
 
 // How often progress fetches the loss from the device.
 constexpr double kNoteSeconds = 1;
+// How often the use of processors and memory is looked at.
+constexpr std::chrono::milliseconds kMachineInterval{5'000};
 constexpr uint64_t kMaxTimesBytes = uint64_t{1} << 30;
 
 double seconds_since(Clock::time_point start) {
@@ -75,6 +79,7 @@ struct Ground {
   GradientSync& sync;
   RunFolder& folder;
   std::optional<RunConfig> extended_from;  // --extend: what the run was until now, where that differs.
+  LiveFeed& live;
 };
 
 class Trainer {
@@ -170,6 +175,7 @@ Trainer::Trainer(const Ground& ground)
       events_(ground.fs, ground.folder.path(), config_, listener_),
       times_(config_.step_times),
       bad_step_(torch::full({}, -1, torch::dtype(torch::kLong).device(ground.device))) {
+  events_.also_to(ground.live);
   evaluator_.emplace(ground.fs, ground.dataset, config_.val_split, config_, ground.device, ground.sync);
 }
 
@@ -218,6 +224,7 @@ void Trainer::begin_or_resume() {
                                               {"device", state_.machine.device},
                                               {"threads", state_.machine.threads},
                                               {"created_by", state_.created_by}});
+  listener_.opened(ground_.folder.path());
 }
 
 // The newest whole one. Where a run goes on with another batch, the newest at the end of an epoch: inside one, the
@@ -608,7 +615,7 @@ std::string rate_rule(const RunConfig& config) {
 
 }  // namespace
 
-TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunListener& listener) {
+TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunListener& outer) {
   ResolvedConfig resolved = request.config;
   RunConfig& config = resolved.values;
   if (config.shards.empty()) throw Error(ErrorKind::kUsage, "shards: expected the folder of a data set, found nothing");
@@ -627,6 +634,8 @@ TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunList
   }
   if (folder.status() == RunStatus::kFinished && !extended_from)
     return {RunEnd::kAlreadyFinished, folder.path(), folder.result()};
+  LiveFeed live(fs, folder.path());
+  LiveListener listener(outer, live);
 
   const Launch launch = launch_from_environment();
   const torch::Device device = choose_device(config, launch.local_rank);
@@ -637,8 +646,9 @@ TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunList
                machine.cpu + ", " + std::to_string(threads) + " compute threads)");
 
   config.input_threads = choose_input_threads(config, device, launch.local_world);
-  const Ground ground{fs, listener, config, identity, dataset, device, machine, *sync, folder, extended_from};
+  const Ground ground{fs, listener, config, identity, dataset, device, machine, *sync, folder, extended_from, live};
   Trainer trainer(ground);
+  const MachineWatch use(kMachineInterval, [&live](const MachineUse& now) { live.append("machine", to_json(now)); });
   return trainer.run();
 }
 

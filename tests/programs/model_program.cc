@@ -5,6 +5,7 @@
 //   test_model_program step DEPTH --weights W --batch B --out O [--group N] [--channels-last] [--double]
 //   test_model_program rewrite IN OUT      reads a weight file and writes what it read
 //   test_model_program summary DEPTH SIZE  JSON
+//   test_model_program cam --weights W --batch B --out O [--layer L] [--predicted]
 //   test_model_program ranks --out O [--steps N] [--batch N] [--group N] [--synchronize] [--bf16] [--timeout S] [--die
 //   R]
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "engine/model/portable/summary.h"
 #include "engine/model/resnet.h"
 #include "engine/model/weights.h"
+#include "engine/report/grad_cam.h"
 #include "engine/train/data_parallel.h"
 #include "format/error.h"
 #include "format/file.h"
@@ -149,6 +151,24 @@ int step(const std::string& depth, const Options& options) {
   return 0;
 }
 
+// Grad-CAM of `images` for their `labels`, or for the predicted classes.
+int cam(const Options& options) {
+  auto& fs = imgpack::posix_file_system();
+  const TensorFile weights = read_tensors(fs, options.text("--weights")),
+                   batch = read_tensors(fs, options.text("--batch"));
+  ResNet model(options_of(weights, options.text("--weights")));
+  load_state_dict(*model, weights, options.text("--weights"));
+  model->eval();
+  std::vector<int64_t> classes;
+  if (!options.has("--predicted")) {
+    const Tensor labels = tensor_named(batch, "labels");
+    classes.assign(labels.const_data_ptr<int64_t>(), labels.const_data_ptr<int64_t>() + labels.numel());
+  }
+  const std::string layer = options.has("--layer") ? options.text("--layer") : kGradCamDefaultLayer;
+  write_tensors(fs, options.text("--out"), {{"maps", grad_cam(model, tensor_named(batch, "images"), classes, layer)}});
+  return 0;
+}
+
 // Trains a ResNet-18 for a few steps on made-up data, of which this rank takes its share of whole groups.
 int ranks(const Options& options) {
   const Launch launch = launch_from_environment();
@@ -210,8 +230,9 @@ int run(int argc, char** argv) {
   if (verb == "rewrite" && argc == 4) return rewrite(argv[2], argv[3]);
   if (verb == "summary" && argc == 4) return summary(argv[2], argv[3]);
   if (verb == "step" && argc > 3) return step(argv[2], Options(argc - 3, argv + 3));
+  if (verb == "cam") return cam(Options(argc - 2, argv + 2));
   if (verb == "ranks") return ranks(Options(argc - 2, argv + 2));
-  std::cerr << "usage: test_model_program names|step|rewrite|summary|ranks …\n";
+  std::cerr << "usage: test_model_program names|step|rewrite|summary|cam|ranks …\n";
   return 2;
 }
 

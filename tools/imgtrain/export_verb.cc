@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "engine/export/portable/export_request.h"
+#include "engine/export/space_export.h"
 #include "engine/train/run/json_text.h"
 #include "format/error.h"
 #include "format/file.h"
@@ -22,7 +23,8 @@ namespace cli = imgpack::cli;
 int run(const cli::Arguments& arguments) {
   ExportRequest request;
   request.model = arguments.positional("MODEL");
-  request.out = arguments.text("out");
+  const auto space = arguments.find("space");
+  request.out = space ? *space : arguments.text("out");
   for (const std::string& asked : arguments.all("format"))
     for (const auto& [name, format] : export_formats())
       if (name == asked) request.formats.push_back(format);
@@ -36,8 +38,21 @@ int run(const cli::Arguments& arguments) {
   request.freeze = arguments.has("freeze");
   request.with_preprocessing = arguments.has("with-preprocessing");
   request.created_by = "imgtrain " IMGPACK_VERSION;
-  const auto files =
-      export_model(imgpack::posix_file_system(), request, [](const std::string& line) { cli::console().warn(line); });
+  const auto warn = [](const std::string& line) { cli::console().warn(line); };
+  imgpack::FileSystem& fs = imgpack::posix_file_system();
+  if (space && (arguments.has("out") || arguments.has("format") || arguments.has("with-preprocessing") ||
+                arguments.has("fold-bn") || arguments.has("freeze"))) {
+    throw imgpack::Error(imgpack::ErrorKind::kUsage,
+                         "--space writes weights and card only: --out, --format, --with-preprocessing, --fold-bn and "
+                         "--freeze do not go with it");
+  }
+  if (!space && (arguments.has("examples") || arguments.has("image")))
+    throw imgpack::Error(imgpack::ErrorKind::kUsage, "--examples and --image belong to --space");
+  const auto files = space ? export_space(fs,
+                                          {request, *space, arguments.text("image"),
+                                           std::filesystem::path(arguments.find("examples").value_or(""))},
+                                          warn)
+                           : export_model(fs, request, warn);
   for (const ExportedFile& file : files) {
     if (arguments.has("json")) {
       std::cout << compact_json(boost::json::object{{"message_type", "export"},
@@ -71,7 +86,9 @@ cli::Verb export_verb() {
   for (const auto& [name, format] : export_formats()) names.push_back(name);
   verb.positionals = {model_positional()};
   verb.options = {
-      {.name = "out", .value = "DIR", .help = "Folder to write to; files of these names in it are replaced. Required."},
+      {.name = "out",
+       .value = "DIR",
+       .help = "Folder to write to; files of these names in it are replaced. Required without --space."},
       {.name = "format", .value = "NAME", .help = "A format to write.", .choices = names, .repeatable = true},
       {.name = "with-preprocessing",
        .value = "",
@@ -85,6 +102,16 @@ cli::Verb export_verb() {
        .value = "",
        .help = "torchscript: weights become constants and calls are inlined, as torch.jit.freeze does it: faster, and "
                "no longer to be trained or looked into."},
+      {.name = "space",
+       .value = "DIR",
+       .help = "Instead: write a Docker Space (Hugging Face's form) that serves the model's page, ready to be pushed: "
+               "README.md, Dockerfile, weights and card."},
+      {.name = "image",
+       .value = "NAME",
+       .help = "space: container image that has the programs (scripts/docker/imgtrain.Dockerfile makes it), as the "
+               "Space's builder finds it.",
+       .default_value = "imgtrain:" IMGPACK_VERSION},
+      {.name = "examples", .value = "DIR", .help = "space: images that the page offers to try."},
       cli::json_option(),
   };
   for (cli::Option& option : weights_options()) verb.options.push_back(std::move(option));
@@ -93,9 +120,11 @@ cli::Verb export_verb() {
     option.group.clear();
     verb.options.push_back(std::move(option));
   }
-  verb.examples = {{"imgtrain export runs/r1 --out export", "every format, and the model card"},
-                   {"imgtrain export runs/r1 --out web --format onnx --with-preprocessing --fold-bn",
-                    "one file that takes decoded images"}};
+  verb.examples = {
+      {"imgtrain export runs/r1 --out export", "every format, and the model card"},
+      {"imgtrain export runs/r1 --out web --format onnx --with-preprocessing --fold-bn",
+       "one file that takes decoded images"},
+      {"imgtrain export runs/r1 --space space --image registry.example.org/imgtrain:0.1.0", "a folder to push"}};
   verb.exit_status = cli::usual_exit_status({{4, "the weights are damaged"}});
   verb.run = run;
   return verb;

@@ -1,5 +1,6 @@
 // imgtrain [train]: shards in, a trained model out; the same command again goes on where it stopped.
 #include <iostream>
+#include <optional>
 
 #include "engine/train/run/json_text.h"
 #include "engine/train/run/spot_notice.h"
@@ -12,6 +13,7 @@
 #include "tools/cli/units.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/dashboard.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -39,6 +41,25 @@ void print_result(const TrainOutcome& outcome, bool json) {
             << "weights " << (outcome.folder / std::string(result.at("weights").as_string())).string() << "\n";
 }
 
+// Starts the page of a run as soon as there is one, where it was asked for.
+class TrainListener : public ConsoleListener {
+ public:
+  explicit TrainListener(const cli::Arguments& arguments) : ConsoleListener(cli::console(), arguments.has("quiet")) {
+    if (arguments.has("dashboard") || arguments.has("dashboard-port"))
+      port_ = static_cast<uint16_t>(arguments.number("dashboard-port", 0, 65'535));
+  }
+  void opened(const std::filesystem::path& folder) override {
+    if (!port_) return;
+    dashboard_.emplace(
+        folder, *port_, [this](const std::string& line) { say(line); },
+        [this](const std::string& line) { warn(line); });
+  }
+
+ private:
+  std::optional<uint16_t> port_;  // nullopt: no page.
+  std::optional<Dashboard> dashboard_;
+};
+
 // Called from the watcher's thread.
 void answer_notice(const SpotNotice& notice, ConsoleListener& listener) {
   if (notice.kind == SpotNotice::Kind::kRebalance) {
@@ -57,7 +78,7 @@ int run(const cli::Arguments& arguments) {
   request.extend = arguments.has("extend");
   request.created_by = std::string("imgtrain ") + IMGPACK_VERSION;
   cli::catch_report_signal();
-  ConsoleListener listener(cli::console(), arguments.has("quiet"));
+  TrainListener listener(arguments);
   const SpotNoticeWatcher watcher(
       spot_watch_from_environment(), [&](const SpotNotice& notice) { answer_notice(notice, listener); },
       [&](const std::string& line) { listener.warn(line); });
@@ -99,6 +120,14 @@ cli::Verb train_verb() {
                           .value = "",
                           .help = "Go on with the run that is there under another length, batch, learning rate or "
                                   "schedule. The learning rates on both sides of the seam are printed."});
+  verb.options.push_back({.name = "dashboard",
+                          .value = "",
+                          .help = "Show the run on a page of this machine while it trains, as `imgtrain watch` does."});
+  verb.options.push_back(
+      {.name = "dashboard-port",
+       .value = "N",
+       .help = "Port of that page, and a wish for it; 0: a free one. One that is taken is a warning.",
+       .default_value = "8081"});
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));

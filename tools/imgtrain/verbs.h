@@ -17,5 +17,7 @@ imgpack::cli::Verb recipes_verb();
 imgpack::cli::Verb config_verb();
 imgpack::cli::Verb schedule_verb();
 imgpack::cli::Verb augment_preview_verb();
+imgpack::cli::Verb serve_verb();
+imgpack::cli::Verb watch_verb();
 
 }  // namespace imgtrain

@@ -10,6 +10,7 @@ namespace imgtrain {
 namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
+constexpr int64_t kMinBlurChannels = 16;
 constexpr int64_t kMaxSize = 1 << 16;  // Pixels a side; keeps every product here inside 64 bits.
 
 // Channels, height and width of what flows between layers.
@@ -30,11 +31,12 @@ constexpr Passes kPool = {1, 1, 1, 1};
 // Walks the network as forward() does and writes a row for every layer that finishes.
 class Walk {
  public:
-  Walk(const ResNetOptions& options, Shape image) : architecture_(resnet_architecture(options.depth)), at_(image) {
-    conv("conv1", 64, 7, 2);
+  Walk(const ResNetOptions& options, Shape image)
+      : options_(options), architecture_(resnet_architecture(options.depth)), at_(image) {
+    stem();
     batch_norm("bn1");
     relu("relu");
-    max_pool();
+    pool();
     for (int stage = 0; stage < 4; ++stage) {
       for (int i = 0; i < architecture_.blocks[stage]; ++i) {
         const std::string name = "layer" + std::to_string(stage + 1) + "." + std::to_string(i);
@@ -79,8 +81,52 @@ class Walk {
   }
   void batch_norm(const std::string& name) { move_to("BatchNorm2d", name, at_, kBatchNorm, 2 * at_.channels); }
   void relu(const std::string& name) { move_to("ReLU", name, at_, kReLU); }
-  void max_pool() {
-    move_to("MaxPool2d", "maxpool", {at_.channels, halved(at_.height, 2), halved(at_.width, 2)}, kPool);
+  // Strided by `stride`, as every layer here that leaves pixels out.
+  Shape strided(int64_t stride) const { return {at_.channels, halved(at_.height, stride), halved(at_.width, stride)}; }
+
+  // (1 2 1) x (1 2 1) on every channel by itself: a convolution without parameters.
+  void blur(const std::string& name, int64_t stride) {
+    LayerSummary& layer = move_to("Blur2d", name, strided(stride), kConv);
+    layer.macs = 9 * at_.numbers();
+    result.macs += layer.macs;
+  }
+  // What is blurred before a strided convolution, where the options say so (engine/model/resnet.cc).
+  void blur_before(const std::string& conv_name, int64_t stride) {
+    if (options_.blurpool == BlurPool::kNone || stride == 1 || at_.channels < kMinBlurChannels) return;
+    blur(conv_name + ".blur", 1);
+  }
+
+  void stem() {
+    if (options_.stem == Stem::kPlain) return conv("conv1", 64, 7, 2);
+    conv("conv1.0", 32, 3, 2);
+    batch_norm("conv1.1");
+    relu("conv1.2");
+    conv("conv1.3", 32, 3, 1);
+    batch_norm("conv1.4");
+    relu("conv1.5");
+    conv("conv1.6", 64, 3, 1);
+  }
+
+  void pool() {
+    const bool blurred = options_.blurpool == BlurPool::kAll;
+    move_to("MaxPool2d", "maxpool", strided(blurred ? 1 : 2), kPool);
+    if (blurred) blur("maxpool.blur", 2);
+  }
+
+  void shortcut(const std::string& name, int64_t out, int64_t stride) {
+    if (!options_.average_downsample) {
+      blur_before(name + ".0", stride);
+      conv(name + ".0", out, 1, stride);
+      batch_norm(name + ".1");
+      return;
+    }
+    if (stride == 1) {
+      row("Identity", name + ".0");
+    } else {
+      move_to("AvgPool2d", name + ".0", strided(stride), kPool);
+    }
+    conv(name + ".1", out, 1, 1);
+    batch_norm(name + ".2");
   }
 
   void linear(const std::string& name, int64_t out) {
@@ -98,12 +144,14 @@ class Walk {
       conv(name + ".conv1", planes, 1, 1);
       batch_norm(name + ".bn1");
       relu(name + ".relu");
+      blur_before(name + ".conv2", stride);
       conv(name + ".conv2", planes, 3, stride);
       batch_norm(name + ".bn2");
       relu(name + ".relu");
       conv(name + ".conv3", out, 1, 1);
       batch_norm(name + ".bn3");
     } else {
+      blur_before(name + ".conv1", stride);
       conv(name + ".conv1", planes, 3, stride);
       batch_norm(name + ".bn1");
       relu(name + ".relu");
@@ -112,8 +160,7 @@ class Walk {
     }
     if (stride != 1 || input.channels != out) {
       const Shape main = std::exchange(at_, input);
-      conv(name + ".downsample.0", out, 1, stride);
-      batch_norm(name + ".downsample.1");
+      shortcut(name + ".downsample", out, stride);
       at_ = main;
     }
     forward_numbers += 3.0 * static_cast<double>(at_.numbers());   // The addition; its backward passes gradients on.
@@ -125,6 +172,7 @@ class Walk {
   // All layers pad by half their kernel, so only the stride has a say.
   static int64_t halved(int64_t n, int64_t stride) { return (n + stride - 1) / stride; }
 
+  const ResNetOptions& options_;
   ResNetArchitecture architecture_;
   Shape at_;
 };
@@ -164,6 +212,7 @@ ModelSummary summarize(const ResNetOptions& options, int64_t height, int64_t wid
   summary.forward_backward_mib = 2.0 * static_cast<double>(walk.outputs) * 4 / kMiB;
   summary.parameters_mib = static_cast<double>(summary.parameters) * 4 / kMiB;
   summary.total_mib = summary.input_mib + summary.forward_backward_mib + summary.parameters_mib;
+  summary.bytes_per_number = bytes_per_number;
   summary.forward_traffic_mib = walk.forward_numbers * bytes_per_number / kMiB;
   summary.training_traffic_mib = walk.training_numbers * bytes_per_number / kMiB;
   return summary;
@@ -189,8 +238,8 @@ std::string to_text(const ModelSummary& summary) {
   text += line("Forward/backward pass size (MB): %.2f\n", summary.forward_backward_mib);
   text += line("Parameters size (MB): %.2f\n", summary.parameters_mib);
   text += line("Estimated total size (MB): %.2f\n", summary.total_mib);
-  text += line("Estimated memory traffic of one image (MB): %.0f forward, %.0f in training\n",
-               summary.forward_traffic_mib, summary.training_traffic_mib);
+  text += line("Estimated memory traffic of one image (MB), %d bytes a number: %.0f forward, %.0f in training\n",
+               summary.bytes_per_number, summary.forward_traffic_mib, summary.training_traffic_mib);
   return text + rule + "\n";
 }
 
@@ -212,7 +261,8 @@ std::string to_json(const ModelSummary& summary) {
                                       {"parameters_mib", summary.parameters_mib},
                                       {"total_mib", summary.total_mib},
                                       {"forward_traffic_mib", summary.forward_traffic_mib},
-                                      {"training_traffic_mib", summary.training_traffic_mib}});
+                                      {"training_traffic_mib", summary.training_traffic_mib},
+                                      {"bytes_per_number", summary.bytes_per_number}});
 }
 
 }  // namespace imgtrain

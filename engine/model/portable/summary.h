@@ -33,6 +33,7 @@ struct ModelSummary {
   // reads its inputs and writes its output once, batch norm in training reads its input twice; backward reads the
   // gradient twice and the saved input twice and writes a gradient (ReLU and pooling: once each).
   double forward_traffic_mib = 0, training_traffic_mib = 0;
+  int bytes_per_number = 4;  // Of activations, in the two lines above alone.
 };
 
 // Throws Error(kUsage) for a size that is not positive or beyond 65,536, and for options that make no model.

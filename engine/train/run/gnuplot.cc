@@ -37,12 +37,13 @@ int run_gnuplot(const std::filesystem::path& script) {
 
 }  // namespace
 
-void plot(imgpack::FileSystem& fs, const std::filesystem::path& target,
-          const std::function<std::string(const std::filesystem::path&)>& script) {
-  const std::filesystem::path picture = imgpack::temporary_path(target);
-  std::filesystem::path program = target;
+void plot(imgpack::FileSystem& fs, const std::vector<std::filesystem::path>& targets, const PlotScript& script) {
+  if (targets.empty()) return;
+  std::vector<std::filesystem::path> pictures;
+  for (const std::filesystem::path& target : targets) pictures.push_back(imgpack::temporary_path(target));
+  std::filesystem::path program = targets.front();
   program += std::string(".gnuplot") + imgpack::kTemporarySuffix;
-  imgpack::publish(fs, program, script(picture));
+  imgpack::publish(fs, program, script(pictures));
   int status = 0;
   try {
     status = run_gnuplot(program);
@@ -51,11 +52,19 @@ void plot(imgpack::FileSystem& fs, const std::filesystem::path& target,
     throw;
   }
   imgpack::remove_quietly(fs, program);
-  if (status != 0 || !fs.exists(picture)) {
-    imgpack::remove_quietly(fs, picture);
-    throw Error(ErrorKind::kIo, "gnuplot ended with status " + std::to_string(status) + " and drew nothing", target);
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (status == 0 && fs.exists(pictures[i])) continue;
+    for (const std::filesystem::path& picture : pictures) imgpack::remove_quietly(fs, picture);
+    throw Error(ErrorKind::kIo, "gnuplot ended with status " + std::to_string(status) + " and drew nothing",
+                targets[i]);
   }
-  fs.rename(picture, target);
+  for (size_t i = 0; i < targets.size(); ++i) fs.rename(pictures[i], targets[i]);
+}
+
+void plot(imgpack::FileSystem& fs, const std::filesystem::path& target,
+          const std::function<std::string(const std::filesystem::path&)>& script) {
+  plot(fs, std::vector<std::filesystem::path>{target},
+       [&](const std::vector<std::filesystem::path>& temporaries) { return script(temporaries.front()); });
 }
 
 }  // namespace imgtrain

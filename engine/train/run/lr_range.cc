@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "engine/train/run/json_text.h"
+#include "engine/train/run/plot_style.h"
 
 namespace imgtrain {
 namespace {
@@ -15,12 +16,6 @@ constexpr double kLeastFall = 1e-6;
 // The first tenth of the curve is the smoothing's warm-up: nothing is read from it.
 size_t first_of_interest(size_t points) {
   return points / 10;
-}
-
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
-  return out + "'";
 }
 
 std::string short_number(double value) {
@@ -102,22 +97,21 @@ std::string lr_plot_script(const LrCurve& curve, const std::optional<LrSuggestio
   }
   // The blow-up at the end would press everything else flat: the axis ends a little above where the fall began.
   const double span = std::max(high - low, 1e-3);
-  std::string out;
-  out += svg ? "set terminal svg size 960,560 dynamic background rgb 'white' font 'Helvetica,14'\n"
-             : "set terminal pngcairo size 960,560 font 'Sans,11'\n";
-  out += "set output " + quoted(target.string()) + "\n";
+  const std::string blue(plot_colour(0)), red(plot_colour(1)), note(kPlotNote);
+  std::string out =
+      plot_output(target, svg ? PlotFormat::kSvg : PlotFormat::kPng, "learning-rate-range") + plot_frame();
   out += "set logscale x\nset format x '10^{%L}'\nset xlabel 'learning rate'\nset ylabel 'training loss'\n";
-  out += "set grid lc rgb '#dddddd'\nset key outside top center horizontal\nset border 3\nset tics nomirror\n";
   out += "set yrange [" + number_text(low - 0.15 * span) + ":" + number_text(high + 0.35 * span) + "]\n";
   out += "$curve << END\n" + data + "END\n";
-  std::string plot = "plot $curve using 1:2 with points pt 7 ps 0.3 lc rgb '#b0b0b0' title 'loss of each batch', ";
-  plot += "$curve using 1:3 with lines lw 2 lc rgb '#1f77b4' title 'smoothed'";
+  std::string plot = "plot $curve using 1:2 with points pt 7 ps 0.3 lc rgb '" + std::string(kPlotFaint) +
+                     "' title 'loss of each batch', ";
+  plot += "$curve using 1:3 with lines lw 2 lc rgb '" + blue + "' title 'smoothed'";
   if (suggestion) {
     const std::string lr = number_text(suggestion->lr), lowest = number_text(suggestion->lowest);
-    out += "set arrow 1 from " + lr + ", graph 0 to " + lr + ", graph 1 nohead lw 2 lc rgb '#d62728'\n";
-    out += "set arrow 2 from " + lowest + ", graph 0 to " + lowest + ", graph 1 nohead dt 2 lc rgb '#555555'\n";
-    plot += ", NaN with lines lw 2 lc rgb '#d62728' title 'suggestion " + short_number(suggestion->lr) + "'";
-    plot += ", NaN with lines dt 2 lc rgb '#555555' title 'lowest loss " + short_number(suggestion->lowest) + "'";
+    out += "set arrow 1 from " + lr + ", graph 0 to " + lr + ", graph 1 nohead lw 2 lc rgb '" + red + "'\n";
+    out += "set arrow 2 from " + lowest + ", graph 0 to " + lowest + ", graph 1 nohead dt 2 lc rgb '" + note + "'\n";
+    plot += ", NaN with lines lw 2 lc rgb '" + red + "' title 'suggestion " + short_number(suggestion->lr) + "'";
+    plot += ", NaN with lines dt 2 lc rgb '" + note + "' title 'lowest loss " + short_number(suggestion->lowest) + "'";
   }
   return out + plot + "\n";
 }

@@ -1,10 +1,9 @@
 #include "engine/train/run/metrics.h"
 
-#include <boost/json/value.hpp>
-#include <chrono>
 #include <utility>
 
 #include "engine/train/run/json_text.h"
+#include "engine/train/run/live_feed.h"
 
 namespace imgtrain {
 namespace {
@@ -30,15 +29,11 @@ EventLog::EventLog(imgpack::FileSystem& fs, std::filesystem::path path) : fs_(fs
   if (!text_.empty() && text_.back() != '\n') text_ += '\n';
 }
 
-void EventLog::append(const char* type, const boost::json::object& fields) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-  boost::json::object event;
-  event["message_type"] = type;
-  event["time"] = static_cast<double>(milliseconds) / 1000;
-  for (const auto& member : fields) event[member.key()] = member.value();
-  text_ += compact_json(event) + "\n";
+std::string EventLog::append(const char* type, const boost::json::object& fields) {
+  std::string line = event_line(type, fields);
+  text_ += line;
   changed_ = true;
+  return line;
 }
 
 void EventLog::flush() {

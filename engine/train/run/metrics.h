@@ -49,8 +49,8 @@ class EventLog {
   // Continues what is there. Throws Error(kIo).
   EventLog(imgpack::FileSystem& fs, std::filesystem::path path);
 
-  // {"message_type": type, "time": seconds since 1970, …fields}
-  void append(const char* type, const boost::json::object& fields);
+  // Returns the line (live_feed.h, event_line()), with its newline.
+  std::string append(const char* type, const boost::json::object& fields);
   void flush();  // Throws Error(kIo).
 
  private:

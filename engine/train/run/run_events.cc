@@ -42,7 +42,8 @@ RunEvents::RunEvents(imgpack::FileSystem& fs, const std::filesystem::path& run, 
 }
 
 void RunEvents::append(const char* type, const json::object& fields) {
-  log_.append(type, fields);
+  const std::string line = log_.append(type, fields);
+  if (live_ != nullptr) live_->line(line);
   const int64_t now = now_ms();
   if (tensorboard_wanted_ && !tensorboard_) {
     // What a checkpoint's own step brought was written before the checkpoint: only what came after it was lost.

@@ -3,6 +3,7 @@
 //   runs/r1/config.json          the resolved configuration; may be given back as --config
 //   runs/r1/run.json             what the run is: data set, recipe, program. Published when the run begins
 //   runs/r1/metrics.csv  metrics.jsonl
+//   runs/r1/plots/               its charts, drawn before the result is published
 //   runs/r1/checkpoints/         checkpoint_store.h
 //   runs/r1/weights.safetensors  the final weights, under torchvision's names
 //   runs/r1/result.json          published last: a run that has it is finished

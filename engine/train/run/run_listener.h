@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 namespace imgtrain {
@@ -32,6 +33,8 @@ class RunListener {
   virtual void advance(uint64_t images) = 0;
   virtual void note(const std::string& text) = 0;  // Beside the progress: `loss 2.31`.
   virtual void end_pass() = 0;
+  // The run that trains is in this folder. Once, before its first step.
+  virtual void opened(const std::filesystem::path& /*folder*/) {}
   // Asked after every batch; cheap. kSave is answered once per request, kStop from then on.
   virtual RunRequest take_request() = 0;
   // Whether somebody has asked, since the last call, where the time goes (SIGUSR1). Cheap.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "format/error.h"
@@ -42,6 +43,46 @@ TEST(Summary, OddSizesRoundUpAtEveryStride) {
   const auto& pool = summary.layers[summary.layers.size() - 2];
   EXPECT_EQ(pool.kind, "AdaptiveAvgPool2d");
   EXPECT_THAT(summary.layers[summary.layers.size() - 3].output_shape, testing::ElementsAre(512, 3, 2));
+}
+
+// timm 1.0.22's resnet50d; its deep stem and averaged shortcuts without blurs.
+TEST(Summary, ResNetDHasTimmsParametersAndAverages) {
+  ResNetOptions options;
+  options.stem = Stem::kDeep;
+  options.average_downsample = true;
+  const ModelSummary summary = summarize(options, 224, 224);
+  EXPECT_EQ(summary.parameters, 25'576'264);
+  EXPECT_EQ(summary.layers[6].name, "conv1.6");
+  EXPECT_THAT(summary.layers[6].output_shape, testing::ElementsAre(64, 112, 112));
+  // Three convolutions of 3 x 3 in place of one of 7 x 7; the shortcuts cost what they cost.
+  EXPECT_EQ(summary.macs - summarize(ResNetOptions{}, 224, 224).macs,
+            112 * 112 * (9 * (3 * 32 + 32 * 32 + 32 * 64) - 49 * 3 * 64));
+  const auto averages = std::count_if(summary.layers.begin(), summary.layers.end(),
+                                      [](const LayerSummary& layer) { return layer.kind == "AvgPool2d"; });
+  EXPECT_EQ(averages, 3);  // Of the shortcuts that change the size; the fourth is an Identity.
+}
+
+TEST(Summary, BlursStandWhereTheModelBlursAndAddNoParameters) {
+  const auto blurs = [](int depth, BlurPool blurpool) {
+    ResNetOptions options;
+    options.depth = depth;
+    options.blurpool = blurpool;
+    const ModelSummary summary = summarize(options, 224, 224);
+    options.blurpool = BlurPool::kNone;
+    const ModelSummary plain = summarize(options, 224, 224);
+    EXPECT_EQ(summary.parameters, plain.parameters);
+    EXPECT_EQ(summary.layers.back().output_shape, plain.layers.back().output_shape);
+    int64_t count = 0, macs = 0;
+    for (const LayerSummary& layer : summary.layers) {
+      if (layer.kind != "Blur2d") continue;
+      ++count;
+      macs += layer.macs;
+    }
+    EXPECT_EQ(summary.macs, plain.macs + macs);
+    return count;
+  };
+  EXPECT_EQ(blurs(50, BlurPool::kConvolutions), 6);  // Main branch and shortcut of three stages.
+  EXPECT_EQ(blurs(18, BlurPool::kAll), 7);           // And the stem's pooling.
 }
 
 TEST(Summary, HalfPrecisionHalvesTheTrafficAndNothingElse) {
