@@ -61,8 +61,8 @@ std::optional<Totals> Evaluator::run(ResNet& model, RunListener& listener) {
 }
 
 std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener& listener,
-                                                      const std::vector<EvaluationView>& views,
-                                                      const RealLabels* real) {
+                                                      const std::vector<EvaluationView>& views, const RealLabels* real,
+                                                      std::vector<Prediction>* predictions) {
   const torch::NoGradGuard no_grad;
   const auto start = std::chrono::steady_clock::now();
   const int64_t classes = model->options().num_classes;
@@ -99,6 +99,8 @@ std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener
         const torch::Tensor logits = logits_of(model, pass.looking->normalizer(batch->images), device_, config_);
         pass.totals.add(logits, batch->labels, cross_entropy_sum(logits, batch->labels, 0));
         pass.detail.add(logits, batch->labels, batch->ids);
+        if (predictions != nullptr && pass.looking == &first)
+          append_predictions(logits, batch->labels, batch->ids, *predictions);
       }
       pass.looking->feed.prefetch();
       pass.left_out += batch->left_out.size();

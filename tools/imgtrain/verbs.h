@@ -15,5 +15,8 @@ imgpack::cli::Verb recipes_verb();
 imgpack::cli::Verb config_verb();
 imgpack::cli::Verb schedule_verb();
 imgpack::cli::Verb augment_preview_verb();
+imgpack::cli::Verb summary_verb();
+imgpack::cli::Verb plot_verb();
+imgpack::cli::Verb report_verb();
 
 }  // namespace imgtrain

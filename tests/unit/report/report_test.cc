@@ -135,6 +135,7 @@ TEST(PageTemplate, ATemplateThatIsNoneIsSaid) {
   EXPECT_ERROR(render_page("{{#open}}", {}), ErrorKind::kInternal, "template");
   EXPECT_EQ(render_page("{{n}} {{#list}}[{{.}}]{{/list}}{{^none}}none{{/none}}", {{"n", 2}, {"list", {"<", "b"}}}),
             "2 [&lt;][b]none");
+  EXPECT_EQ(render_page("{{#empty}}some{{/empty}}{{empty}}.", {{"empty", ""}}), ".");
 }
 
 }  // namespace
