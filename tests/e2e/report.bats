@@ -41,7 +41,7 @@ PYTHON
   grep -q '^Forward/backward pass size (MB): 286.56$' "$BATS_TEST_TMPDIR/text"
   grep -q '^Parameters size (MB): 97.49$' "$BATS_TEST_TMPDIR/text"
   grep -q '^Estimated total size (MB): 384.62$' "$BATS_TEST_TMPDIR/text"
-  imgtrain summary --json | jq -e '.parameters == 25557032 and .macs == 4089184256 and (.layers | length) == 175'
+  imgtrain summary --json | jq -e '.parameters == 25557032 and .macs == 4089184256 and (.layers | length) == 174'
   imgtrain summary --model resnet18 --classes 4 --stem deep --blurpool composer --json |
     jq -e '[.layers[] | select(.type == "Blur2d")] | length == 7'
   [ "$(imgtrain summary --config "$RUN/config.json" --size 32 --json | jq .layers[0].output_shape[1])" = 16 ]

@@ -49,7 +49,7 @@ int run(const cli::Arguments& arguments) {
 cli::Verb report_verb() {
   cli::Verb verb;
   verb.name = "report";
-  verb.summary = "write a page on a run: curves, errors, Grad-CAM, calibration, cost";
+  verb.summary = "write a page on a run: curves, mistakes, Grad-CAM, cost";
   verb.description =
       "Evaluates the weights of a run on its validation split and writes one HTML file that needs nothing else: "
       "curves, the result beside the recipe's expectation, accuracy of every class, the confusion matrix and the most "
@@ -89,8 +89,9 @@ cli::Verb report_verb() {
     verb.options.push_back(std::move(option));
   }
   verb.examples = {{"imgtrain report runs/r1", "runs/r1/report.html"},
-                   {"imgtrain report runs/r1 --layer layer3 --images 100 --instance g5.12xlarge --json r1.json",
-                    "more images, a finer map, the cost on a known machine, the numbers for a script"}};
+                   {"imgtrain report runs/r1 --layer layer3 --images 100 --json r1.json",
+                    "more images, a finer map, the numbers for a script"},
+                   {"imgtrain report runs/r1 --instance g5.12xlarge", "with the cost on a known machine"}};
   verb.exit_status = cli::usual_exit_status(
       {{4, "shards, weights or metrics.jsonl are damaged"}, {5, "shards of a version that this build does not read"}});
   verb.run = run;
