@@ -95,6 +95,7 @@ class Page {
     page["wrong"] = images(findings_.wrong);
     page["wrong_count"] = findings_.wrong.empty() ? std::string() : std::to_string(findings_.wrong.size());
     page["cam_layer"] = findings_.cam_layer;
+    if (!findings_.cam_layer.empty()) page["cam_cells"] = std::to_string(cam_cells());
     const Picture scale = heat_scale(256, 1);
     page["heat_scale"] = data_uri("image/png", png_file(scale));
     if (findings_.real) real(page, *findings_.real);
@@ -104,6 +105,13 @@ class Page {
   }
 
  private:
+  // Cells a side of the map before it is enlarged: layer1 has a quarter of the image's pixels, each later stage half.
+  int64_t cam_cells() const {
+    int64_t cells = (findings_.eval_size + 3) / 4;
+    for (char stage = '1'; stage < findings_.cam_layer.back(); ++stage) cells = (cells + 1) / 2;
+    return cells;
+  }
+
   std::string name(int32_t label) const { return class_title(findings_.classes[static_cast<size_t>(label)]); }
 
   void head(json::object& page) const {
