@@ -56,8 +56,8 @@ std::optional<Totals> Evaluator::run(ResNet& model, RunListener& listener) {
 }
 
 std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener& listener,
-                                                      const std::vector<EvaluationView>& views,
-                                                      const RealLabels* real) {
+                                                      const std::vector<EvaluationView>& views, const RealLabels* real,
+                                                      std::vector<Prediction>* predictions) {
   const torch::NoGradGuard no_grad;
   const auto start = std::chrono::steady_clock::now();
   const int64_t classes = model->options().num_classes;
@@ -95,6 +95,8 @@ std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener
             evaluation_logits(model, pass.looking->normalizer(batch->images), device_, config_);
         pass.totals.add(logits, batch->labels, cross_entropy_sum(logits, batch->labels, 0));
         pass.detail.add(logits, batch->labels, batch->ids);
+        if (predictions != nullptr && pass.looking == &first)
+          append_predictions(logits, batch->labels, batch->ids, *predictions);
       }
       pass.looking->feed.prefetch();
       pass.left_out += batch->left_out.size();

@@ -11,6 +11,7 @@
 
 #include "engine/data/batch_planner.h"
 #include "engine/model/weights.h"
+#include "engine/report/portable/run_charts.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/checkpoint_writer.h"
 #include "engine/train/compute_device.h"
@@ -100,6 +101,7 @@ class Trainer {
 
   // What is evaluated and saved in the end.
   ResNet& result_model() { return average_ ? average_->model() : step_.model(); }
+  void draw();  // plots/ of the run folder.
   void save();
   void note_saved();
   void add_left_out();  // Of all ranks, to the samples skipped. Every rank calls it equally often.
@@ -465,10 +467,17 @@ TrainOutcome Trainer::finish() {
                       {"weights_digest", imgpack::to_hex(weights_digest(result_model()))}};
   events_.append("finish", result);
   events_.finish("FINISHED");
+  draw();
   ground_.folder.finish(result);
   listener_.say("order digest " + imgpack::to_hex(state_.run_digest) + ", " + std::to_string(state_.samples_repeated) +
                 " samples repeated, " + std::to_string(state_.samples_skipped) + " skipped");
   return {RunEnd::kFinished, ground_.folder.path(), std::move(result)};
+}
+
+// Pictures are no part of the result: a run without gnuplot is a whole run.
+void Trainer::draw() {
+  const std::string failure = draw_run(ground_.fs, ground_.folder.path());
+  if (!failure.empty()) listener_.warn("no plots were drawn: " + failure);
 }
 
 void Trainer::save() {

@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
       "result. The same program runs on a CPU and on a CUDA device.";
   program.verbs = {imgtrain::train_verb(),    imgtrain::eval_verb(),           imgtrain::predict_verb(),
                    imgtrain::export_verb(),   imgtrain::serve_verb(),          imgtrain::watch_verb(),
+                   imgtrain::report_verb(),   imgtrain::plot_verb(),           imgtrain::summary_verb(),
                    imgtrain::lr_find_verb(),  imgtrain::batch_find_verb(),     imgtrain::estimate_verb(),
                    imgtrain::drill_verb(),    imgtrain::recipes_verb(),        imgtrain::config_verb(),
                    imgtrain::schedule_verb(), imgtrain::augment_preview_verb()};
