@@ -10,6 +10,7 @@
 #include "engine/train/compute_device.h"
 #include "engine/train/evaluator.h"
 #include "engine/train/model_setup.h"
+#include "engine/train/rank_setup.h"
 #include "engine/train/run/checkpoint_store.h"
 #include "engine/train/run/input_options.h"
 #include "engine/train/run/run_folder.h"
@@ -124,26 +125,29 @@ EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request
   const torch::Device device = choose_device(config, launch.local_rank);
   configure_compute(config, device, launch.local_world);
   config.input_threads = choose_input_threads(config, device, launch.local_world);
-  const auto sync = make_gradient_sync(launch, device);
-  ResNet model = load_model(file, outcome.weights, device);
-  require_same_classes(file, model->options(), dataset, outcome.weights);
-  outcome.model = describe(model->options()).at("model");
-  outcome.classes = model->options().num_classes;
+  const auto sync = make_gradient_sync(launch, device, sync_options(config, listener));
+  return reporting_failure(*sync, [&] {
+    ResNet model = load_model(file, outcome.weights, device);
+    require_same_classes(file, model->options(), dataset, outcome.weights);
+    outcome.model = describe(model->options()).at("model");
+    outcome.classes = model->options().num_classes;
 
-  Evaluator evaluator(fs, dataset, outcome.split, config, device, *sync);
-  outcome.class_list = dataset.manifest().classes;
-  std::vector<EvaluationView> views;
-  for (const auto& [size, resize] : request.sizes) views.push_back({size, resize});
-  if (views.empty()) views.push_back({config.eval_size, config.eval_resize});
-  const auto real = real_labels(fs, dataset, outcome.split);
-  const auto results = evaluator.run(model, listener, views, real ? &*real : nullptr);
-  outcome.stopped = !results;
-  if (!results) return outcome;
-  for (const ViewResult& result : *results) {
-    outcome.sizes.push_back({result.view.size, result.view.resize, result.totals, result.classes,
-                             real ? std::optional(result.real) : std::nullopt});
-  }
-  return outcome;
+    Evaluator evaluator(fs, dataset, outcome.split, config, device, *sync);
+    outcome.class_list = dataset.manifest().classes;
+    std::vector<EvaluationView> views;
+    for (const auto& [size, resize] : request.sizes) views.push_back({size, resize});
+    if (views.empty()) views.push_back({config.eval_size, config.eval_resize});
+    const auto real = real_labels(fs, dataset, outcome.split);
+    const auto results = evaluator.run(model, listener, views, real ? &*real : nullptr);
+    outcome.stopped = !results;
+    outcome.leads = sync->rank() == 0;
+    if (!results) return outcome;
+    for (const ViewResult& result : *results) {
+      outcome.sizes.push_back({result.view.size, result.view.resize, result.totals, result.classes,
+                               real ? std::optional(result.real) : std::nullopt});
+    }
+    return outcome;
+  });
 }
 
 }  // namespace imgtrain
