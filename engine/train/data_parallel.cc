@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <exception>
 #include <map>
+#include <stdexcept>
 #include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -149,6 +150,7 @@ class SingleProcess : public GradientSync {
   uint64_t bytes_exchanged() const override { return 0; }
   void enter(RankStage, std::function<double()>) override {}
   void at_step(uint64_t) override {}
+  void require_all() override {}
   void fail(const Error&) override {}
   void finish_run() override {}
 
@@ -305,6 +307,9 @@ class ManyProcesses : public GradientSync {
     watch_.enter(stage, std::move(read_seconds));
   }
   void at_step(uint64_t step) override { watch_.at_step(step); }
+  void require_all() override {
+    guarded("exchange between ranks", [&] { require_no_verdict(); });
+  }
   void finish_run() override {
     if (!told_) watch_.finish();
     told_ = true;
@@ -365,9 +370,14 @@ class ManyProcesses : public GradientSync {
     }
   }
 
+  void require_no_verdict() const {
+    if (const auto verdict = watch_.verdict()) throw std::runtime_error(verdict->message);
+  }
+
   // Gloo cannot be told to give up: whoever waits for it looks up now and then. NCCL is aborted by the watch.
   void await(const c10::intrusive_ptr<c10d::Work>& work) {
     const Communicating scope(watch_);
+    require_no_verdict();
     if (!gloo_) {
       work->wait();
       return;
@@ -377,7 +387,12 @@ class ManyProcesses : public GradientSync {
         work->wait(kLookEvery);
         return;
       } catch (const std::exception&) {
-        if (work->isCompleted() || watch_.verdict()) throw;
+        // It may have ended in the very moment in which patience did.
+        if (work->isCompleted()) {
+          work->wait();
+          return;
+        }
+        if (watch_.verdict()) throw;
       }
     }
   }

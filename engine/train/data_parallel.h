@@ -71,6 +71,9 @@ class GradientSync {
   // What the other ranks should know of this one; see RankWatch. Alone there is nobody to tell.
   virtual void enter(RankStage stage, std::function<double()> read_seconds = {}) = 0;
   virtual void at_step(uint64_t step) = 0;
+  // Throws where a rank is lost. What exchanges made before are whole where it does not: an exchange in flight may be
+  // cut short when one is, and leave anything behind.
+  virtual void require_all() = 0;
   // The run ends with this error: the others hear of it, and of whose fault it is, before this returns.
   virtual void fail(const imgpack::Error& error) = 0;
   // It ended well: the others go on without this rank.

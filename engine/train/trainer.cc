@@ -128,7 +128,9 @@ class Trainer {
   void collect_times();
   void mark_if_best();
   void add_row(const char* stage, const Totals& totals);
-  std::filesystem::path run_path() const { return ground_.folder ? ground_.folder->path() : config_.out; }
+  std::filesystem::path run_path() const {
+    return ground_.folder ? ground_.folder->path() : std::filesystem::path(config_.out);
+  }
   std::filesystem::path times_path() const { return run_path() / "step_times.csv"; }
   uint64_t exchanged_per_step() const;            // Of the running epoch.
   uint64_t steps_of_epoch(uint64_t epoch) const;  // The last one may be cut short by the duration.
@@ -573,6 +575,7 @@ void Trainer::save() {
   everywhere.sums().copy_(totals_.sums());
   ground_.sync.all_reduce_sum(everywhere.sums());
   state_.totals = everywhere.read();
+  ground_.sync.require_all();  // Nothing that an exchange cut short has left is ever saved.
   require_finite(state_.totals);
   const bool inside_epoch = state_.position.batch > 0;
   state_.totals.seconds = inside_epoch ? seconds_before_ + seconds_since(epoch_start_) : 0;
@@ -610,11 +613,11 @@ void Trainer::show_progress(double lr) {
   require_finite(totals);
   listener_.note("loss " + fixed(totals.loss(), 3) + "  top-1 " + fixed(totals.top1_percent(), 1) + " %  lr " +
                  fixed(lr, 5));
-  events_.append("progress", {{"step", state_.position.step},
-                              {"epoch", state_.position.epoch + 1},
-                              {"loss", totals.loss()},
-                              {"accuracy", totals.top1_percent()},
-                              {"learning_rate", lr}});
+  event("progress", {{"step", state_.position.step},
+                     {"epoch", state_.position.epoch + 1},
+                     {"loss", totals.loss()},
+                     {"accuracy", totals.top1_percent()},
+                     {"learning_rate", lr}});
 }
 
 // The sum of losses stays no number once it is none: that says from which step on, without a look from the host.

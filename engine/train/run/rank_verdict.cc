@@ -23,12 +23,11 @@ std::string one_line(std::string text) {
   return text;
 }
 
-// Takes a number and the space behind it off the front.
-bool take_number(std::string_view& text, uint64_t most, uint64_t& number) {
+// Takes a number and what follows it off the front.
+bool take_number(std::string_view& text, uint64_t most, uint64_t& number, char follows = ' ') {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const auto length = static_cast<size_t>(end - text.data());
-  if (error != std::errc() || number > most || length == text.size() || (text[length] != ' ' && text[length] != '\n'))
-    return false;
+  if (error != std::errc() || number > most || length == text.size() || text[length] != follows) return false;
   text.remove_prefix(length + 1);
   return true;
 }
@@ -120,7 +119,8 @@ std::optional<RankRecord> rank_record_from(std::string_view text) {
   uint64_t stage = 0, ended = 0, kind = 0;
   if (!take_number(text, kAny, record.beat) || !take_number(text, kAny, record.progress) ||
       !take_number(text, kAny, record.step) || !take_number(text, static_cast<uint64_t>(RankStage::kDone), stage) ||
-      !take_number(text, 2, ended) || !take_number(text, static_cast<uint64_t>(imgpack::ErrorKind::kInternal), kind))
+      !take_number(text, 2, ended) ||
+      !take_number(text, static_cast<uint64_t>(imgpack::ErrorKind::kInternal), kind, '\n'))
     return std::nullopt;
   record.stage = static_cast<RankStage>(stage);
   const size_t line = text.find('\n');

@@ -38,7 +38,7 @@ struct RankRecord {
   uint64_t step = 0;      // Of training.
   RankStage stage = RankStage::kStarting;
   std::string host;
-  std::optional<RankFailure> failure;
+  std::optional<RankFailure> failure = {};
   bool operator==(const RankRecord&) const = default;
 };
 
