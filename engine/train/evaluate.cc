@@ -128,6 +128,7 @@ EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request
   const auto sync = make_gradient_sync(launch, device, sync_options(config, listener));
   return reporting_failure(*sync, [&] {
     ResNet model = load_model(file, outcome.weights, device);
+    if (config.precision == Precision::kFp64) model->to(torch::kDouble);
     require_same_classes(file, model->options(), dataset, outcome.weights);
     outcome.model = describe(model->options()).at("model");
     outcome.classes = model->options().num_classes;

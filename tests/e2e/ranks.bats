@@ -46,6 +46,12 @@ for name in one:
 END
 }
 
+# exchanges_per_parameter RUN BYTES: of ResNet-18 with 4 classes, in a step; buckets add some padding.
+exchanges_per_parameter() {
+  jq -s -e --argjson bytes "$2" 'map(select(.message_type == "epoch"))[0].exchanged_bytes_per_step
+    | . > $bytes * 11178564 and . < 1.01 * $bytes * 11178564' "$1/metrics.jsonl"
+}
+
 # long_run OPTIONS…: starts a run in the background that would take hours, and waits until it trains. Sets $pid.
 long_run() {
   exec_train "$out" --duration 100000ep --checkpoint-every 10ba --log-seconds 1 "$@" >/dev/null 2>"$errors" 3>&- &
@@ -88,8 +94,7 @@ teardown() {
     [ "$(fact "$out-$world" ranks)" = $world ]
   done
   # ResNet-18 of 4 classes in double precision, and the padding of buckets.
-  jq -e 'select(.message_type == "epoch") | .exchanged_bytes_per_step | . > 8 * 11178564 and . < 8.01 * 11178564' \
-    "$out-2/metrics.jsonl"
+  exchanges_per_parameter "$out-2" 8
 }
 
 @test "synchronised batch norm: three ranks train what one does with the whole batch as its group" {
@@ -101,8 +106,7 @@ teardown() {
 
 @test "gradients may travel in half the bytes" {
   train "$out" --ranks 2 --grad-exchange bf16 --precision fp32 -q >/dev/null
-  jq -e 'select(.message_type == "epoch") | .exchanged_bytes_per_step | . > 2 * 11178564 and . < 2.01 * 11178564' \
-    "$out/metrics.jsonl"
+  exchanges_per_parameter "$out" 2
 }
 
 @test "evaluation counts every image once where neither ranks nor batches divide them" {
@@ -113,17 +117,18 @@ teardown() {
 @test "fewer images than ranks: nobody hangs" {
   imgpack sample "$BATS_TEST_TMPDIR/few" --classes 2 --train 4 --val 2 --test 0 --size 40 >/dev/null
   imgpack build "$BATS_TEST_TMPDIR/few" "$BATS_TEST_TMPDIR/few.shards" -q >/dev/null
-  SHARDS=$BATS_TEST_TMPDIR/few.shards train "$out" --ranks 3 --batch 2 --bn-group 2 -q >/dev/null
+  SHARDS=$BATS_TEST_TMPDIR/few.shards train "$out" --ranks 3 --batch 2 --bn-group 2 --train-size 64 -q >/dev/null
   [ "$(fact "$out" steps)" = 2 ]
 }
 
 @test "1, then 4, then 2 ranks across two interruptions: one run" {
   status=0
+  train "$BATS_TEST_TMPDIR/straight" --precision fp64 --duration 4ep -q >/dev/null
   stop_after() {
-    exec_train "$out" --precision fp64 -q "${@:2}" >/dev/null 2>"$errors" 3>&- &
+    exec_train "$out" --precision fp64 --duration 4ep -q "${@:2}" >/dev/null 2>"$errors" 3>&- &
     pid=$!
     for _ in $(seq 2000); do
-      newest=$(tr -dc 0-9 <"$out/checkpoints/latest" 2>/dev/null || true)
+      newest=$(cat "$out/checkpoints/latest" 2>/dev/null | tr -dc 0-9 || true)
       [ "$((10#${newest:-0}))" -lt "$1" ] || break
       [ -e "/proc/$pid" ] || break
       sleep 0.01
@@ -134,10 +139,10 @@ teardown() {
   }
   # Slow enough to be stopped on the way: one checkpoint a step.
   stop_after 1 --checkpoint-every 1ba
-  stop_after 3 --checkpoint-every 1ba --ranks 4
+  stop_after 8 --checkpoint-every 1ba --ranks 4
   grep -q "warning: another machine than the checkpoint's" "$errors"
-  train "$out" --ranks 2 --precision fp64 -q >/dev/null
-  same_run "$out"
+  train "$out" --ranks 2 --precision fp64 --duration 4ep -q >/dev/null
+  same_run "$out" "$BATS_TEST_TMPDIR/straight"
   [ "$(fact "$out" resumes)" = 2 ]
 }
 

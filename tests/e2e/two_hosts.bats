@@ -78,7 +78,7 @@ fact() { jq -r ".$2" "$1/result.json"; }
     [ $((SECONDS - began)) -le 30 ] || { cat "$BATS_TEST_TMPDIR"/stderr.*; return 1; }
     sleep 0.2
   done
-  echo "all ranks ended after $((SECONDS - began)) s"
+  echo "# all ranks ended $((SECONDS - began)) s after the cut" >&3
   # Agents that wait for one another are torchrun's affair.
   for agent in "$first" "$second"; do
     for _ in $(seq 50); do

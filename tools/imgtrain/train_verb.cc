@@ -116,8 +116,8 @@ cli::Verb train_verb() {
        "train on for longer than was asked for at first"},
       {"imgtrain --shards /mnt/data/imagenet.shards --recipe fast --out runs/r1", "train, or resume"},
       {"imgtrain --gpus all --shards DIR --recipe fast --out runs/r1", "on every GPU of this machine"},
-      {"torchrun --no-python --nnodes 2 --nproc-per-node 8 … imgtrain --shards DIR --out runs/r1",
-       "on two machines of eight GPUs (docs/training.md)"},
+      {"torchrun --no-python --nproc-per-node 8 imgtrain --shards DIR --out runs/r1",
+       "under torchrun; docs/training.md has several machines and Slurm"},
       {"imgtrain --shards DIR --recipe reference --batch 512 --lr-per-batch 1792",
        "a recipe on fewer devices, its learning rate scaled with the batch"},
   };
