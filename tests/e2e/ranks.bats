@@ -246,6 +246,31 @@ free_port() { "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0
   grep -qE "rank 1 of 2 on $(hostname) \(127.0.0.1\) failed in starting at step 0: .*nowhere" "$BATS_TEST_TMPDIR/stderr.0"
 }
 
+@test "of two hosts each needs only its half of the training shards; one that it needs and lacks ends all, named" {
+  imgpack build "$BATS_FILE_TMPDIR/sample" "$BATS_TEST_TMPDIR/left" --shard-size 24KiB -q >/dev/null
+  cp -r "$BATS_TEST_TMPDIR/left" "$BATS_TEST_TMPDIR/right"
+  [ "$(find "$BATS_TEST_TMPDIR/left" -name 'train-*.ipk' | wc -l)" = 8 ]
+  # The halves meet inside a shard.
+  rm "$BATS_TEST_TMPDIR"/left/train-0000[567].ipk "$BATS_TEST_TMPDIR"/right/train-0000[012].ipk
+  port=$(free_port)
+  SHARDS=$BATS_TEST_TMPDIR/left by_hand 0 2 "$port" --precision fp32 --block-kib 64
+  first=$!
+  SHARDS=$BATS_TEST_TMPDIR/right by_hand 1 2 "$port" --precision fp32 --block-kib 64
+  wait $! || { cat "$BATS_TEST_TMPDIR"/stderr.*; return 1; }
+  wait "$first"
+  [ "$(fact "$out" steps)" = 6 ]
+
+  rm -r "$out" "$BATS_TEST_TMPDIR/right/train-00007.ipk"
+  port=$(free_port) began=$SECONDS
+  SHARDS=$BATS_TEST_TMPDIR/left by_hand 0 2 "$port" --precision fp32 --block-kib 64
+  first=$!
+  SHARDS=$BATS_TEST_TMPDIR/right by_hand 1 2 "$port" --precision fp32 --block-kib 64
+  wait $! && return 1
+  wait "$first" && return 1
+  [ $((SECONDS - began)) -le 40 ]
+  grep -qE "rank 1 of 2 on $(hostname) \(127.0.0.1\) failed in reading at step [0-9]+: .*train-00007.ipk" "$BATS_TEST_TMPDIR/stderr.0"
+}
+
 @test "two runs on one port: the second says so" {
   port=$(free_port)
   by_hand 0 2 "$port" --rank-timeout 30
