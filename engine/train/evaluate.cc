@@ -9,6 +9,7 @@
 #include "engine/train/evaluation_setup.h"
 #include "engine/train/evaluator.h"
 #include "engine/train/model_setup.h"
+#include "engine/train/rank_setup.h"
 #include "engine/train/run/input_options.h"
 #include "engine/train/trainer.h"
 #include "engine/train/weights_source.h"
@@ -75,32 +76,39 @@ OpenedEvaluation open_evaluation(imgpack::FileSystem& fs, const EvaluateRequest&
   const torch::Device device = choose_device(config, launch.local_rank);
   configure_compute(config, device, launch.local_world);
   config.input_threads = choose_input_threads(config, device, launch.local_world);
-  auto sync = make_gradient_sync(launch, device);
-  ResNet model = load_model(file, outcome.weights, device);
-  require_same_classes(file, model->options(), dataset, outcome.weights);
+  auto sync = make_gradient_sync(launch, device, sync_options(config, listener));
+  ResNet model = telling_failure(*sync, [&] {
+    ResNet loaded = load_model(file, outcome.weights, device);
+    if (config.precision == Precision::kFp64) loaded->to(torch::kDouble);
+    require_same_classes(file, loaded->options(), dataset, outcome.weights);
+    return loaded;
+  });
   outcome.model = describe(model->options()).at("model");
   outcome.classes = model->options().num_classes;
   outcome.class_list = dataset.manifest().classes;
+  outcome.leads = sync->rank() == 0;
   return {std::move(outcome), std::move(dataset), device, std::move(sync), std::move(model)};
 }
 
 EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request, RunListener& listener) {
   OpenedEvaluation opened = open_evaluation(fs, request, listener);
-  EvaluateOutcome& outcome = opened.outcome;
-  const RunConfig& config = outcome.config;
-  Evaluator evaluator(fs, opened.dataset, outcome.split, config, opened.device, *opened.sync);
-  std::vector<EvaluationView> views;
-  for (const auto& [size, resize] : request.sizes) views.push_back({size, resize});
-  if (views.empty()) views.push_back({config.eval_size, config.eval_resize});
-  const auto real = real_labels(fs, opened.dataset, outcome.split);
-  const auto results = evaluator.run(opened.model, listener, views, real ? &*real : nullptr);
-  outcome.stopped = !results;
-  if (!results) return std::move(outcome);
-  for (const ViewResult& result : *results) {
-    outcome.sizes.push_back({result.view.size, result.view.resize, result.totals, result.classes,
-                             real ? std::optional(result.real) : std::nullopt});
-  }
-  return outcome;
+  return reporting_failure(*opened.sync, [&]() -> EvaluateOutcome {
+    EvaluateOutcome& outcome = opened.outcome;
+    const RunConfig& config = outcome.config;
+    Evaluator evaluator(fs, opened.dataset, outcome.split, config, opened.device, *opened.sync);
+    std::vector<EvaluationView> views;
+    for (const auto& [size, resize] : request.sizes) views.push_back({size, resize});
+    if (views.empty()) views.push_back({config.eval_size, config.eval_resize});
+    const auto real = real_labels(fs, opened.dataset, outcome.split);
+    const auto results = evaluator.run(opened.model, listener, views, real ? &*real : nullptr);
+    outcome.stopped = !results;
+    if (!results) return std::move(outcome);
+    for (const ViewResult& result : *results) {
+      outcome.sizes.push_back({result.view.size, result.view.resize, result.totals, result.classes,
+                               real ? std::optional(result.real) : std::nullopt});
+    }
+    return std::move(outcome);
+  });
 }
 
 }  // namespace imgtrain

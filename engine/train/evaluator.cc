@@ -87,7 +87,10 @@ std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener
   for (uint64_t i = 0; i < batches && !stopped; ++i) {
     uint64_t images = 0;
     for (Pass& pass : passes) {
-      const auto batch = pass.looking->feed.next();
+      const auto batch = [&] {
+        const InputWait waiting(sync_, [&] { return pass.looking->pipeline.stage_seconds().read; });
+        return pass.looking->feed.next();
+      }();
       if (!batch) throw Error(ErrorKind::kInternal, "the evaluation ended before its last batch");
       images = static_cast<uint64_t>(batch->global_count);
       if (batch->count > 0) {

@@ -1,10 +1,12 @@
 // imgtrain: trains and evaluates ResNets from the shards that imgpack builds.
+#include "engine/train/run/local_ranks.h"
 #include "tools/cli/program.h"
 #include "tools/cli/stop_signals.h"
 #include "tools/imgtrain/verbs.h"
 
 int main(int argc, char** argv) {
   imgpack::cli::catch_stop_signals();
+  imgtrain::tie_to_launcher();
   imgpack::cli::Program program;
   program.name = "imgtrain";
   program.version = IMGPACK_VERSION;
