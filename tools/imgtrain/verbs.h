@@ -15,5 +15,6 @@ imgpack::cli::Verb recipes_verb();
 imgpack::cli::Verb config_verb();
 imgpack::cli::Verb schedule_verb();
 imgpack::cli::Verb augment_preview_verb();
+imgpack::cli::Verb doctor_verb();
 
 }  // namespace imgtrain
