@@ -84,22 +84,6 @@ setup_file() {
   grep -qxF -- '--level=[How deep to look]:LEVEL:(structure checksums decode)' <<<"$output"
 }
 
-@test "zsh's own completion system takes the file" {
-  command -v zsh >/dev/null || skip "no zsh on this machine"
-  # A terminal of its own, in which Tab is pressed.
-  run zsh -fc '
-    zmodload zsh/zpty
-    zpty z "PS1=; export PS1; TERM=dumb exec zsh -f +Z"
-    zpty -w z "fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D; zstyle \":completion:*\" list-prompt \"\"; print ready"
-    zpty -r -m z _ "*ready*ready*"
-    zpty -w -n z $'"'"'imgpack verify --level stru\t x; print got\n'"'"'
-    zpty -r -m z answer "*got*got*"
-    print -r -- "$answer"
-    zpty -d z
-  ' - "$BATS_FILE_TMPDIR"
-  [[ $output == *"--level structure"* ]] || { echo "$output"; return 1; }
-}
-
 @test "fish completes verbs, options and choices" {
   command -v fish >/dev/null || skip "no fish on this machine"
   export HOME=$BATS_TEST_TMPDIR

@@ -11,7 +11,9 @@ import unittest
 import yaml
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from test_docs import BIN, PROJECT, Docs, commands  # noqa: E402
+import test_docs  # noqa: E402
+
+BIN, PROJECT = test_docs.BIN, test_docs.PROJECT
 
 DOCKERFILES = sorted((PROJECT / "scripts" / "docker").glob("*.Dockerfile"))
 INSTRUCTIONS = {"FROM", "COPY", "RUN", "ENV", "USER", "WORKDIR", "ENTRYPOINT", "CMD", "LABEL", "ARG"}
@@ -24,8 +26,8 @@ def instructions(path):
 
 
 def faults(line):
-    checker = Docs("test_every_page_is_reached_from_the_index")
-    return [fault for program, words in commands(line) if (fault := checker.fault(program, words))]
+    checker = test_docs.Docs("test_every_page_is_reached_from_the_index")
+    return [fault for program, words in test_docs.commands(line) if (fault := checker.fault(program, words))]
 
 
 class Examples(unittest.TestCase):
@@ -59,7 +61,7 @@ class Examples(unittest.TestCase):
             lines = re.sub(r"\\\n", " ", text).splitlines()
             for line in lines:
                 line = re.sub(r"^(RUN|#\s+)\s*", "", line).strip()
-                seen += len(list(commands(line)))
+                seen += len(list(test_docs.commands(line)))
                 self.assertEqual(faults(line), [], f"{path.name}: {line}")
         self.assertGreater(seen, 6)
 

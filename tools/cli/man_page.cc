@@ -1,5 +1,6 @@
 #include "tools/cli/man_page.h"
 
+#include <algorithm>
 #include <cctype>
 #include <string_view>
 
@@ -106,11 +107,15 @@ std::string man_page(const Program& program) {
   section(out, "Options");
   entry(out, "-h, --help", "Print a short help and exit. With a verb: of the verb.");
   entry(out, "--version", "Print the version and how it was built, and exit.");
+  bool has_exit_status = false;
   for (const Topic& topic : program.topics) {
-    section(out, topic.name);
+    std::string heading = topic.name;
+    std::replace(heading.begin(), heading.end(), '-', ' ');
+    has_exit_status = has_exit_status || heading == "exit status";
+    section(out, heading);
     paragraphs(out, topic.text);
   }
-  exit_status(out, program_exit_status());
+  if (!has_exit_status) exit_status(out, program_exit_status());
   return out;
 }
 

@@ -1,6 +1,6 @@
 #include "tools/cli/shared_verbs.h"
 
-#include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <iostream>
 
@@ -120,8 +120,12 @@ Topic output_topic() {
 }  // namespace
 
 void add_shared_verbs(Program& program) {
-  program.verbs.push_back(completion_verb(program));
-  program.verbs.push_back(man_verb(program));
+  // Summaries stand in one list: they begin as the program's own do.
+  const bool small = std::islower(static_cast<unsigned char>(program.verbs.front().summary.front())) != 0;
+  for (Verb verb : {completion_verb(program), man_verb(program)}) {
+    if (small) verb.summary.front() = static_cast<char>(std::tolower(static_cast<unsigned char>(verb.summary.front())));
+    program.verbs.push_back(std::move(verb));
+  }
   program.topics.push_back(exit_status_topic(program));
   program.topics.push_back(output_topic());
 }

@@ -43,7 +43,8 @@ int run(const std::string& program, const std::function<void(doctor::Facts&)>& a
 cli::Verb make_doctor_verb(const std::string& program, std::function<void(doctor::Facts&)> add) {
   cli::Verb verb;
   verb.name = "doctor";
-  verb.summary = "check this machine, and name what to fix";
+  verb.summary =
+      program == "imgtrain" ? "check this machine, and name what to fix" : "Check this machine, and name what to fix";
   verb.description =
       "CPU features and cores, memory and its limits, open files, io_uring, clock, EC2's metadata service";
   if (program == "imgtrain") verb.description += ", NVIDIA's driver and GPUs, NCCL, libtorch";
