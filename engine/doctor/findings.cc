@@ -280,7 +280,7 @@ class Examination {
         add("gpu.devices", Level::kOk, what);
       }
     }
-    if (needs_cuda && !facts_.torch->cuda)
+    if (facts_.torch && !facts_.torch->cuda)
       add("gpu.torch", Level::kWarning, "this libtorch has no CUDA: the GPU stays idle",
           "point IMGTRAIN_LIBTORCH at a CUDA build of the same version");
   }

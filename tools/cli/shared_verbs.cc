@@ -101,7 +101,7 @@ Topic exit_status_topic(const Program& program) {
               ? "  until imgtrain --shards DIR --recipe fast --out runs/r1; do\n    [ $? = 75 ] || exit\n  done"
               : "  until " + program.name +
                     " build SOURCE OUT; do\n    case $? in 75) ;; 3) break ;; *) exit 1 ;; esac\n  done";
-  return {"exit-status", "what the exit codes mean, with a script that goes by them", text};
+  return {"exit-status", "exit codes, and a script that goes by them", text};
 }
 
 Topic output_topic() {
