@@ -75,7 +75,7 @@ make_and_verify() {
     --threads 1 --input-threads 1 --batch 8 --bn-group 8 --train-size 32 --eval-size 32 --eval-resize 36 --duration 2ba \
     --precision fp32 -q --out "$BATS_TEST_TMPDIR/run" >/dev/null
   "${bare[@]}" IMGTRAIN_LIBTORCH="$torch" "$full/bin/imgtrain" eval --shards "$BATS_TEST_TMPDIR/shards" \
-    --checkpoint "$BATS_TEST_TMPDIR/run" --json | grep -q '"message_type":"evaluation"'
+    --checkpoint "$BATS_TEST_TMPDIR/run" --json | jq -e '.message_type == "evaluation"'
 }
 
 @test "without libtorch, or with another one, imgtrain says what to do" {
