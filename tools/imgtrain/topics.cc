@@ -26,7 +26,7 @@ std::vector<imgpack::cli::Topic> topics() {
        "  MASTER_ADDR, MASTER_PORT            where they meet\n"
        "  GLOO_SOCKET_IFNAME                  the network interface between CPUs\n"
        "  AWS_EC2_METADATA_SERVICE_ENDPOINT   instead of 169.254.169.254\n"
-       "  AWS_EC2_METADATA_DISABLED           true: interruption notices are not asked for\n"
+       "  AWS_EC2_METADATA_DISABLED           true: no interruption notices\n"
        "  TORCH_CPP_LOG_LEVEL                 what libtorch logs; errors only otherwise\n"
        "  NO_COLOR                            set to anything: no colour\n"}};
 }
