@@ -21,5 +21,6 @@ cli::Verb diff_verb();
 cli::Verb export_verb();
 cli::Verb split_verb();
 cli::Verb merge_verb();
+cli::Verb doctor_verb();
 
 }  // namespace imgpack

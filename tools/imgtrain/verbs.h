@@ -22,5 +22,6 @@ imgpack::cli::Verb watch_verb();
 imgpack::cli::Verb summary_verb();
 imgpack::cli::Verb plot_verb();
 imgpack::cli::Verb report_verb();
+imgpack::cli::Verb doctor_verb();
 
 }  // namespace imgtrain
