@@ -33,11 +33,11 @@ int main(int argc, char** argv) {
   program.description =
       "Shards are large files that training reads from front to back: JPEGs as they are, checksums on everything, a "
       "compressed index, one fixed shuffled order. Build once, verify, then train with imgtrain.";
-  program.verbs = {
-      imgpack::build_verb(),   imgpack::plan_verb(),       imgpack::merge_verb(),   imgpack::verify_verb(),
-      imgpack::repair_verb(),  imgpack::inspect_verb(),    imgpack::ls_verb(),      imgpack::cat_verb(),
-      imgpack::extract_verb(), imgpack::diff_verb(),       imgpack::split_verb(),   imgpack::export_verb(),
-      imgpack::relabel_verb(), imgpack::add_labels_verb(), imgpack::reindex_verb(), imgpack::sample_verb()};
+  program.verbs = {imgpack::build_verb(),   imgpack::plan_verb(),       imgpack::merge_verb(),   imgpack::verify_verb(),
+                   imgpack::repair_verb(),  imgpack::inspect_verb(),    imgpack::ls_verb(),      imgpack::cat_verb(),
+                   imgpack::extract_verb(), imgpack::diff_verb(),       imgpack::split_verb(),   imgpack::export_verb(),
+                   imgpack::relabel_verb(), imgpack::add_labels_verb(), imgpack::reindex_verb(), imgpack::push_verb(),
+                   imgpack::pull_verb(),    imgpack::sample_verb()};
   program.build_details = build_details();
   return imgpack::cli::run_program(program, argc, argv);
 }

@@ -16,6 +16,7 @@
 #include "tools/cli/stop_signals.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -104,7 +105,7 @@ int run(const cli::Arguments& arguments) {
   request.overrides = flags_layer(arguments);
   cli::catch_report_signal();
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
-  const EvaluateOutcome outcome = evaluate(imgpack::posix_file_system(), request, listener);
+  const EvaluateOutcome outcome = evaluate(data_files(arguments), request, listener);
   if (outcome.stopped) cli::throw_if_stopped("nothing was written");
   for (const SizeResult& result : outcome.sizes) print_result(outcome, result, arguments.has("json"));
   if (const auto path = arguments.find("per-class")) write_classes(outcome, *path);
@@ -150,6 +151,11 @@ cli::Verb eval_verb() {
   for (cli::Option& option : config_options(fields)) {
     option.default_value.clear();  // Those of the run, not of an empty configuration.
     option.group.clear();
+    verb.options.push_back(std::move(option));
+  }
+  for (cli::Option& option : url_options()) {
+    option.group.clear();
+    option.help = "Where --shards is a URL: " + option.help;
     verb.options.push_back(std::move(option));
   }
   verb.examples = {

@@ -12,6 +12,7 @@
 #include "tools/cli/units.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -61,7 +62,7 @@ int run(const cli::Arguments& arguments) {
   const SpotNoticeWatcher watcher(
       spot_watch_from_environment(), [&](const SpotNotice& notice) { answer_notice(notice, listener); },
       [&](const std::string& line) { listener.warn(line); });
-  const TrainOutcome outcome = train(imgpack::posix_file_system(), request, listener);
+  const TrainOutcome outcome = train(data_files(arguments), request, listener);
   switch (outcome.end) {
     case RunEnd::kStopped:
       cli::throw_if_stopped("the checkpoint is saved: run the same command to go on");
@@ -102,10 +103,13 @@ cli::Verb train_verb() {
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
+  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
   verb.examples = {
       {"imgtrain --shards DIR --recipe fast --duration 24ep --extend",
        "train on for longer than was asked for at first"},
       {"imgtrain --shards /mnt/data/imagenet.shards --recipe fast --out runs/r1", "train, or resume"},
+      {"imgtrain --shards s3://BUCKET/imagenet.shards --cache-dir /scratch/cache --recipe fast",
+       "from S3, every byte fetched once for each host"},
       {"imgtrain --shards DIR --recipe reference --batch 512 --lr-per-batch 1792",
        "a recipe on fewer devices, its learning rate scaled with the batch"},
   };

@@ -177,7 +177,8 @@ using C = RunConfig;
 std::vector<Field> data_fields() {
   return {
       text("shards", kMachine, &C::shards,
-           "Dataset folder that imgpack built (its identity is compared, not its path)"),
+           "Dataset folder that imgpack built, or the s3:// or https:// URL of one (its identity is compared, not its "
+           "path)"),
       text("out", kMachine, &C::out, "Run folder; default runs/RECIPE. The same command again resumes what is there"),
       text("train_split", kResult, &C::train_split, "Split to train on"),
       text("val_split", kResult, &C::val_split, "Split to evaluate on"),
