@@ -6,6 +6,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <thread>
 #include <utility>
@@ -24,6 +25,7 @@ constexpr size_t kMaxListBytes = 4 << 20;  // A page of a thousand names of 1,02
 constexpr uint32_t kMaxPages = 10'000;
 constexpr int kMaxRegionMoves = 3;
 constexpr double kFirstAnswer_s = 20;
+constexpr double kComplete_s = 300;  // S3 puts large objects together while it answers.
 constexpr const char* kNotePrefix = "x-amz-meta-";
 
 double seconds_since(Clock::time_point start) {
@@ -76,6 +78,13 @@ ObjectFacts facts_in(const HttpReply& reply) {
   return facts;
 }
 
+// A file of certificates to trust instead of the system's, named as for the curl command.
+std::string named_certificates() {
+  for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"})
+    if (const char* value = std::getenv(name); value != nullptr && *value != 0) return value;
+  return {};
+}
+
 std::string range_text(uint64_t first, uint64_t last) {
   return "bytes=" + std::to_string(first) + "-" + std::to_string(last);
 }
@@ -125,6 +134,7 @@ struct ObjectStore::Request {
   std::vector<std::string> headers = {};
   std::span<const std::byte> body = {};
   size_t max_text_bytes = 64 << 10;
+  double stall_s = 0;  // Where the server may think for longer than silence usually lasts.
   Flag interrupted = nullptr;
   std::optional<uint64_t> offset = {};  // For messages.
   // Completes the call before every attempt: what range is still missing.
@@ -191,12 +201,14 @@ HttpReply ObjectStore::exchange(const Request& request) {
   call.body = request.body;
   call.limits = options_.limits;
   call.limits.max_text_bytes = request.max_text_bytes;
+  call.limits.stall_s = std::max(call.limits.stall_s, request.stall_s);
   call.interrupted = request.interrupted;
   call.follow_redirects = !request.url.is_s3();
+  call.ca_bundle = named_certificates();
   Signature signature;
   if (request.url.is_s3()) {
     const AwsCredentials known = credentials().get();
-    call.ca_bundle = settings_->ca_bundle;
+    if (!settings_->ca_bundle.empty()) call.ca_bundle = settings_->ca_bundle;
     if (known.keys) {
       signature.region = region_of(request.url);
       signature.key_id = known.keys->key_id;
@@ -246,7 +258,7 @@ HttpReply ObjectStore::perform(const Request& request) {
     failed.retry_after_s.reset();
     if (!reply.failure.empty() && reply.status < 300) {
       // Without an answer, or in the middle of one.
-      if (reply.retry_is_futile) fail(request, reply, reply.failure);
+      if (reply.retry_is_futile) hint = "CURL_CA_BUNDLE=FILE names certificates to trust";
       reason = request.judge && reply.status != 0 ? request.judge(reply) : reply.failure;
       if (reason.empty()) return reply;
     } else {
@@ -552,6 +564,7 @@ void ObjectStore::complete_upload(const std::filesystem::path& path, const std::
   request.query = "uploadId=" + percent_encode(upload, false);
   request.headers = {"Content-Type: application/xml"};
   request.body = as_bytes(xml);
+  request.stall_s = kComplete_s;
   request.interrupted = interrupted;
   request.judge = [&](const HttpReply& reply) -> std::string {
     if (!reply.failure.empty()) return reply.failure;

@@ -41,7 +41,7 @@ same_dataset() { diff <(cd "$1" && sha256sum ./*) <(cd "$2" && sha256sum ./*); }
 # --- a web server ---
 
 @test "web: verify reads everything and finds no damage; inspect and ls say what they say of the folder" {
-  says "no damage at level decode: 5 shards, 66 records" imgpack verify "$WEB/shards" -q
+  says "no damage at level decode: 9 shards, 66 records" imgpack verify "$WEB/shards" -q
   diff <(imgpack inspect "$WEB/shards") <(imgpack inspect "$SHARDS") || [ "$(imgpack inspect "$WEB/shards" | wc -l)" = "$(imgpack inspect "$SHARDS" | wc -l)" ]
   diff <(imgpack ls "$WEB/shards" --long) <(imgpack ls "$SHARDS" --long)
   name=$(imgpack ls "$SHARDS" --split val | head -1)
@@ -52,7 +52,7 @@ same_dataset() { diff <(cd "$1" && sha256sum ./*) <(cd "$2" && sha256sum ./*); }
   says "dataset" imgpack pull "$WEB/shards" "$BATS_TEST_TMPDIR/out" -q
   same_dataset "$SHARDS" "$BATS_TEST_TMPDIR/out"
   faults "$WEB" '[]'
-  says "6 (" imgpack pull "$WEB/shards" "$BATS_TEST_TMPDIR/out" -q
+  says "10 (" imgpack pull "$WEB/shards" "$BATS_TEST_TMPDIR/out" -q
   [ "$(log_of "$WEB" | grep -c '\.ipk')" = 0 ]
 }
 
@@ -109,7 +109,8 @@ same_dataset() { diff <(cd "$1" && sha256sum ./*) <(cd "$2" && sha256sum ./*); }
 }
 
 @test "web: no server, no dataset, no scheme, no list, no writing: each says so" {
-  fails_with 1 "cannot open: there is no such object. Hint: the URL is that of the folder" imgpack inspect "$WEB/nowhere"
+  fails_with 1 "there is no dataset here: expected manifest.json" imgpack inspect "$WEB/nowhere"
+  fails_with 1 "cannot open: there is no such object. Hint: the URL is that of the folder" imgpack pull "$WEB/nowhere" "$BATS_TEST_TMPDIR/out" -q
   fails_with 2 "expected s3://BUCKET/PREFIX" imgpack inspect gs://bucket/x
   fails_with 2 "web servers are only read from" imgpack push "$SHARDS" "$WEB/new" -q
   fails_with 1 "given up after" imgpack verify http://127.0.0.1:9/x -q --retry-seconds 1
@@ -170,13 +171,13 @@ same_dataset() { diff <(cd "$1" && sha256sum ./*) <(cd "$2" && sha256sum ./*); }
   on_s3
   imgpack push "$SHARDS" "s3://$bucket/p" -q >/dev/null
   faults "$S3" '[]'
-  says "7 (" imgpack push "$SHARDS" "s3://$bucket/p" -q
+  says "11 (" imgpack push "$SHARDS" "s3://$bucket/p" -q
   [ "$(log_of "$S3" | grep -c '^PUT')" = 0 ]
   sign=(-H "x-amz-content-sha256: UNSIGNED-PAYLOAD" --aws-sigv4 aws:amz:us-east-1:s3 -u "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY")
   curl -sf -X DELETE "${sign[@]}" "$S3/$bucket/p/train-00001.ipk"
   head -c "$(stat -c %s "$SHARDS/train-00002.ipk")" /dev/zero >"$BATS_TEST_TMPDIR/zeros"
   curl -sf -T "$BATS_TEST_TMPDIR/zeros" "${sign[@]}" "$S3/$bucket/p/train-00002.ipk"
-  says "5 (" imgpack push "$SHARDS" "s3://$bucket/p" -q
+  says "9 (" imgpack push "$SHARDS" "s3://$bucket/p" -q
   says "no damage" imgpack verify "s3://$bucket/p" -q
 }
 
@@ -211,7 +212,7 @@ same_dataset() { diff <(cd "$1" && sha256sum ./*) <(cd "$2" && sha256sum ./*); }
 @test "s3: no bucket, no key, no right, wrong keys, no keys: each says what it was asked with" {
   on_s3
   fails_with 1 "NoSuchBucket" imgpack inspect s3://no-such-bucket-here/p
-  fails_with 1 "cannot open: there is no such object" imgpack inspect "s3://$bucket/nothing"
+  fails_with 1 "there is no dataset here" imgpack inspect "s3://$bucket/nothing"
   AWS_SECRET_ACCESS_KEY=other fails_with 1 "SignatureDoesNotMatch" imgpack inspect "s3://$bucket/p"
   grep -qF "bucket $bucket, key p/manifest.json, region us-east-1, endpoint $S3, credentials: from the environment" "$BATS_TEST_TMPDIR/stderr"
   AWS_ACCESS_KEY_ID='' AWS_SECRET_ACCESS_KEY='' fails_with 1 "none were found in the environment or the shared files" imgpack inspect "s3://$bucket/p"
@@ -276,7 +277,7 @@ same_dataset() { diff <(cd "$1" && sha256sum ./*) <(cd "$2" && sha256sum ./*); }
   kill -9 "$pid"
   wait "$pid" || true
   faults "$S3" '[]'
-  fails_with 1 "there is no such object" imgpack inspect "s3://$bucket/p"
+  fails_with 1 "there is no dataset here" imgpack inspect "s3://$bucket/p"
   faults "$S3" '[]'
   imgpack push "$SHARDS" "s3://$bucket/p" -q >/dev/null
   says "no damage" imgpack verify "s3://$bucket/p" -q
