@@ -258,7 +258,7 @@ HttpReply ObjectStore::perform(const Request& request) {
     failed.retry_after_s.reset();
     if (!reply.failure.empty() && reply.status < 300) {
       // Without an answer, or in the middle of one.
-      if (reply.retry_is_futile) hint = "CURL_CA_BUNDLE=FILE names certificates to trust";
+      if (reply.retry_is_futile) fail(request, reply, reply.failure);
       reason = request.judge && reply.status != 0 ? request.judge(reply) : reply.failure;
       if (reason.empty()) return reply;
     } else {
@@ -324,8 +324,7 @@ void ObjectStore::fail(const Request& request, const HttpReply& reply, const std
   const std::string where = place(request.url);
   if (!request.url.is_s3()) {
     if (reply.status == 401 || reply.status == 403) hint = "this server wants to know who asks, which is not done here";
-    if (reply.retry_is_futile)
-      hint = "CURL_CA_BUNDLE and SSL_CERT_FILE are not read here: the system's certificates are";
+    if (reply.retry_is_futile) hint = "CURL_CA_BUNDLE=FILE names certificates to trust";
   } else if (code == "NoSuchBucket") {
     hint = "there is no such bucket: " + where;
   } else if (code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch" || code == "InvalidToken" ||
