@@ -114,7 +114,7 @@ equals_the_one_from_disk() {
     exec_train "$WEB/shards" "$out" --cache-dir "$cache" >/dev/null 2>&1 &
     pid=$!
     for _ in $(seq 3000); do
-      newest=$(cat "$out/checkpoints/latest" 2>/dev/null | tr -dc 0-9 || true)
+      newest=$(tr -dc 0-9 2>/dev/null <"$out/checkpoints/latest" || true)
       [ "$((10#${newest:-0}))" -lt "$step" ] || break
       [ -e "/proc/$pid" ] || break
       sleep 0.01

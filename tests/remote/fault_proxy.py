@@ -19,6 +19,7 @@ match on (default 1), `times` times (default 1; 0: always):
     whole                             200 and the whole file instead of the range
     etag    {value}                   another ETag
     hang_up                           close the connection at once
+    delay   {seconds}                 answer late
 GET /_log: one line per request, `METHOD TARGET RANGE -> STATUS BYTES`. DELETE /_log empties it.
 """
 
@@ -165,6 +166,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return None
         if kind == "status":
             return self.answer(fault["status"], list(fault.get("headers", {}).items()), fault.get("body", "").encode())
+        if kind == "delay":
+            time.sleep(fault["seconds"])
         if kind == "whole":
             del self.headers["Range"]
         if kind == "range":
