@@ -85,7 +85,7 @@ equals_the_one_from_disk() {
     {"match":"ipk bytes=[0-9]+-[1-9]","nth":10,"kind":"slow","rate":100000}]'
   train "$WEB/shards" "$out" --retry-seconds 10 >/dev/null
   equals_the_one_from_disk "$out"
-  for status in 500 503; do log_of "$WEB" | grep -q " -> $status "; done
+  for trace in " -> 500 " " -> 503 " " -> 206 700$" " -> 206 300$" " -> 0 0$"; do log_of "$WEB" | grep -q -- "$trace"; done
 }
 
 @test "a server that stays broken ends the run with what it said, and the run goes on when it is mended" {

@@ -108,7 +108,7 @@ cli::Verb train_verb() {
       {"imgtrain --shards DIR --recipe fast --duration 24ep --extend",
        "train on for longer than was asked for at first"},
       {"imgtrain --shards /mnt/data/imagenet.shards --recipe fast --out runs/r1", "train, or resume"},
-      {"imgtrain --shards s3://BUCKET/imagenet.shards --cache-dir /scratch/cache --recipe fast",
+      {"imgtrain --shards s3://BUCKET/DIR --cache-dir /scratch/cache --recipe fast",
        "from S3, every byte fetched once for each host"},
       {"imgtrain --shards DIR --recipe reference --batch 512 --lr-per-batch 1792",
        "a recipe on fewer devices, its learning rate scaled with the batch"},

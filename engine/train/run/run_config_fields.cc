@@ -461,7 +461,7 @@ std::vector<Field> machine_fields() {
       text(
           "cache_dir", kMachine, &C::cache_dir,
           "Folder on a faster local disk that shards are copied to while they are first read, as far as there is room; "
-          "empty: none"),
+          "for a URL, the folder of its cache; empty: none"),
       bad_records("on_bad_record", kMachine, &C::max_bad_records,
                   "What a damaged record does: stop the run, or skip:N to leave out up to N of them in an epoch and "
                   "process, named and counted. None is ever replaced by another"),
