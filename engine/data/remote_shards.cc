@@ -26,9 +26,11 @@ constexpr std::chrono::milliseconds kLockPoll(10);
 constexpr uint64_t kCountShare = 64;
 constexpr const char* kLockFile = "lock";
 
-std::string gib(uint64_t bytes) {
+std::string size_text(uint64_t bytes) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) / (1 << 30));
+  const bool large = bytes >= uint64_t{1} << 30;
+  std::snprintf(text, sizeof text, large ? "%.1f GiB" : "%.1f MiB",
+                static_cast<double>(bytes) / (large ? 1 << 30 : 1 << 20));
   return text;
 }
 
@@ -238,16 +240,20 @@ class RemoteShards::Shard : public imgpack::RandomAccessFile, public imgpack::In
 
   void store(const Unit& unit, std::span<const std::byte> bytes) const {
     const std::filesystem::path file = unit_path(unit), temporary = imgpack::temporary_path(file);
+    bool reserved = false, stored = false;
     try {
-      if (!owner_.reserve(bytes.size())) return;
+      reserved = owner_.reserve(bytes.size());
+      if (!reserved) return;
       const auto written = owner_.fs_.create(temporary);
       written->append(bytes);
       written->close();
       owner_.fs_.rename(temporary, file);
+      stored = true;
     } catch (const Error& error) {
       imgpack::remove_quietly(owner_.fs_, temporary);
       owner_.give_up_cache(error.what());
     }
+    if (reserved) owner_.settle(bytes.size(), stored);
   }
 
   RemoteShards& owner_;
@@ -299,7 +305,7 @@ std::string RemoteShards::describe() const {
   std::string text = dataset_.folder().string() + " over the network, ";
   if (options_.cache.empty()) return text + "no cache: every epoch is read from there";
   text += "cache " + folder_.string();
-  if (options_.cache_limit > 0) text += " of at most " + gib(options_.cache_limit);
+  if (options_.cache_limit > 0) text += " of at most " + size_text(options_.cache_limit);
   return text;
 }
 
@@ -330,31 +336,41 @@ uint64_t RemoteShards::bytes_in(const std::filesystem::path& folder, int depth) 
   return bytes;
 }
 
-// Whether the cache may take so many bytes more. Several processes may find room at the same time: each may then exceed
-// the limit by a 64th.
+// Whether the cache may take so many bytes more; settle() then says what became of them. Other processes are seen when
+// the cache is counted: each may exceed the limit by a 64th and by what it is writing.
 bool RemoteShards::reserve(uint64_t bytes) {
   constexpr int kDepth = 2;  // Dataset, shard.
   const std::unique_lock lock(mutex_);
   if (!storing_) return false;
   std::string full;
-  const uint64_t free = fs_.free_bytes(folder_);
-  if (free < bytes || free - bytes < options_.keep_free_bytes)
-    full = gib(free) + " of the disk are free and " + gib(options_.keep_free_bytes) + " stay so";
+  const uint64_t free = fs_.free_bytes(folder_), wanted = bytes + writing_;
+  if (free < wanted || free - wanted < options_.keep_free_bytes)
+    full = size_text(free) + " of the disk are free and " + size_text(options_.keep_free_bytes) + " stay so";
   if (options_.cache_limit > 0 && full.empty()) {
     if (!counted_ || since_counted_ + bytes > options_.cache_limit / kCountShare) {
       used_ = bytes_in(options_.cache, kDepth);
       since_counted_ = 0;
       counted_ = true;
     }
-    if (used_ + since_counted_ + bytes > options_.cache_limit)
-      full = "the limit of " + gib(options_.cache_limit) + " is reached";
-    since_counted_ += bytes;
+    const uint64_t there = used_ + since_counted_ + bytes;
+    // What is being written may be counted twice: no reason to give up for good.
+    if (there <= options_.cache_limit && there + writing_ > options_.cache_limit) return false;
+    if (there > options_.cache_limit) full = "the limit of " + size_text(options_.cache_limit) + " is reached";
   }
-  if (full.empty()) return true;
+  if (full.empty()) {
+    writing_ += bytes;
+    return true;
+  }
   storing_ = false;
   notes_.push_back("cache: " + full + ": what is not in " + folder_.string() + " is read from " +
                    dataset_.folder().string() + " in every epoch");
   return false;
+}
+
+void RemoteShards::settle(uint64_t bytes, bool stored) {
+  const std::lock_guard lock(mutex_);
+  writing_ -= bytes;
+  if (stored) since_counted_ += bytes;
 }
 
 }  // namespace imgtrain::data

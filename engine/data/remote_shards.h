@@ -66,6 +66,7 @@ class RemoteShards : public imgpack::ReadOnlyFileSystem {
  private:
   class Shard;
   bool reserve(uint64_t bytes);
+  void settle(uint64_t bytes, bool stored);
   uint64_t bytes_in(const std::filesystem::path& folder, int depth) const;
   void note(std::string text);
   void give_up_cache(const std::string& why);
@@ -83,6 +84,7 @@ class RemoteShards : public imgpack::ReadOnlyFileSystem {
   std::vector<std::string> notes_;
   bool counted_ = false;
   uint64_t used_ = 0, since_counted_ = 0;  // Bytes in the cache when it was last looked at, and added since.
+  uint64_t writing_ = 0;                   // Reserved by those that are being written.
 };
 
 }  // namespace imgtrain::data

@@ -269,6 +269,30 @@ TEST_F(Remote, TheLimitOfTheCacheHoldsAndTheRestIsReadFromFarAway) {
   EXPECT_EQ(cached_bytes(), before);
 }
 
+TEST_F(Remote, TheLimitHoldsForManyThreadsAtOnce) {
+  options.cache_limit = all_records / 2;
+  options.unit_bytes = 5'000;
+  for (int round = 0; round < 5; ++round) {
+    for (const auto& path : units()) far.remove(path);
+    RemoteShards shards(far, dataset, "train", options);
+    std::vector<std::thread> threads;
+    for (uint32_t s = 0; s < 3; ++s) {
+      for (uint64_t part = 0; part < 4; ++part) {
+        threads.emplace_back([&, s, part] {
+          const auto file = shards.open(shard(s));
+          for (uint64_t r = split().first_record[s] + part; r < split().first_record[s + 1]; r += 4) {
+            std::vector<std::byte> bytes(split().columns.record_bytes[r]);
+            file->read_at(split().offset[r], bytes);
+          }
+        });
+      }
+    }
+    for (std::thread& thread : threads) thread.join();
+    ASSERT_LE(cached_bytes(), options.cache_limit);
+    ASSERT_GT(cached_bytes(), options.cache_limit / 4);
+  }
+}
+
 TEST_F(Remote, TheDisksLastBytesAreLeftFree) {
   far.free = 1000;
   options.keep_free_bytes = 1000;
