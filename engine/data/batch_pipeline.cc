@@ -13,11 +13,13 @@
 #include "engine/data/decode_arenas.h"
 #include "engine/data/local_copy.h"
 #include "engine/data/pipeline_sizes.h"
+#include "engine/data/remote_shards.h"
 #include "engine/data/sample_decoder.h"
 #include "engine/data/slot_pool.h"
 #include "engine/data/stopwatch.h"
 #include "engine/data/worker_share.h"
 #include "format/error.h"
+#include "format/remote_files.h"
 
 namespace imgtrain::data {
 namespace {
@@ -57,6 +59,24 @@ struct Chunk {
   std::vector<PlannedSample> samples;
 };
 
+// Of shards behind a network, as many blocks are read at once as there are connections.
+PipelineOptions for_source(PipelineOptions options, const std::optional<imgpack::RemoteReading>& remote) {
+  if (!remote.has_value()) return options;
+  options.read_threads = std::max(remote->connections, 1u);
+  options.read_ahead_bytes = std::max(options.read_ahead_bytes, options.read_threads * options.order.block_bytes);
+  return options;
+}
+
+std::unique_ptr<RemoteShards> remote_shards(imgpack::FileSystem& fs, const imgpack::Dataset& dataset,
+                                            const PipelineOptions& options) {
+  const auto remote = imgpack::how_to_read(fs, dataset.folder());
+  if (!remote.has_value()) return nullptr;
+  RemoteShardsOptions wanted;
+  wanted.cache = options.local_copy;
+  wanted.cache_limit = remote->cache_limit;
+  return std::make_unique<RemoteShards>(fs, dataset, options.split, wanted);
+}
+
 BlockReaderOptions reader_options(const PipelineOptions& options, CacheMode cache, uint64_t keep_bytes) {
   BlockReaderOptions result;
   result.backend = options.read_backend;
@@ -70,7 +90,7 @@ BlockReaderOptions reader_options(const PipelineOptions& options, CacheMode cach
 
 struct BatchPipeline::State {
   State(imgpack::FileSystem& fs, const imgpack::Dataset& dataset_, const PipelineOptions& wanted, SlotAllocator& slots)
-      : options(checked(wanted)),
+      : options(for_source(checked(wanted), imgpack::how_to_read(fs, dataset_.folder()))),
         dataset(dataset_),
         split(dataset.split(options.split)),
         order(split, options.order),
@@ -80,12 +100,14 @@ struct BatchPipeline::State {
         arenas(options.threads, options.numa_node),
         pool(make_pool(slots)),
         held(std::make_shared<std::atomic<uint32_t>>(0)),
-        cache(decide_cache(options.cache, shard_bytes(split), available_memory_bytes())),
+        remote(remote_shards(fs, dataset, options)),
+        cache(remote != nullptr ? CacheDecision{CacheMode::kKeep, remote->describe()}
+                                : decide_cache(options.cache, shard_bytes(split), available_memory_bytes())),
         reader(
-            fs, [this](uint32_t shard) { return where_is(shard); }, reader_options(options, cache.mode, budget),
-            signal) {
+            remote != nullptr ? *remote : fs, [this](uint32_t shard) { return where_is(shard); },
+            reader_options(options, cache.mode, budget), signal) {
     decoders.reserve(options.threads);
-    if (!options.local_copy.empty())
+    if (!options.local_copy.empty() && remote == nullptr)
       copy = std::make_unique<LocalCopy>(
           fs, LocalCopyOptions{dataset.folder(), options.local_copy / dataset.manifest().dataset_id, options.split},
           split.info.shards, shards_of_rank(split, order, options));
@@ -132,6 +154,7 @@ struct BatchPipeline::State {
   DecodeArenas arenas;
   const std::shared_ptr<SlotPool> pool;
   const std::shared_ptr<std::atomic<uint32_t>> held;  // Batches that the consumer has not given back.
+  const std::unique_ptr<RemoteShards> remote;         // nullptr: shards are files of this machine.
   const CacheDecision cache;
   std::unique_ptr<LocalCopy> copy;  // nullptr: shards are read where they are.
   BlockReader reader;
@@ -203,9 +226,11 @@ void BatchPipeline::State::start(uint64_t epoch_number, uint64_t first_batch, co
 
 void BatchPipeline::State::cancel() {
   stop = true;
+  if (remote != nullptr) remote->interrupt();
   reader.cancel();
   signal->ring();
   if (feeder.joinable()) feeder.join();
+  if (remote != nullptr) remote->interrupt();  // What was opened in between.
   std::deque<Chunk> dropped;
   std::deque<std::shared_ptr<Flight>> dropped_flights;
   std::unique_lock lock(mutex);
@@ -482,10 +507,13 @@ uint32_t BatchPipeline::threads() const {
   return state_->options.threads;
 }
 uint64_t BatchPipeline::block_memory_bytes() const {
-  return state_->budget;
+  const bool cached = state_->remote != nullptr && !state_->options.local_copy.empty();
+  return state_->budget + (cached ? state_->options.read_threads * state_->remote->unit_memory_bytes() : 0);
 }
 
 std::string BatchPipeline::reading() const {
+  if (state_->remote != nullptr)
+    return std::to_string(state_->options.read_threads) + " reads at once, " + state_->remote->describe();
   const CacheMode mode = state_->reader.cache_mode();
   std::string text = std::string(state_->reader.backend()) + ", page cache: " + std::string(to_string(mode)) + " (" +
                      state_->cache.reason + ")";
@@ -495,6 +523,7 @@ std::string BatchPipeline::reading() const {
 }
 
 std::vector<std::string> BatchPipeline::take_notes() {
+  if (state_->remote != nullptr) return state_->remote->take_notes();
   return state_->copy != nullptr ? state_->copy->take_notes() : std::vector<std::string>();
 }
 

@@ -42,8 +42,8 @@ int main(int argc, char** argv) {
   program.verbs = {imgpack::build_verb(),   imgpack::plan_verb(),       imgpack::merge_verb(),   imgpack::verify_verb(),
                    imgpack::repair_verb(),  imgpack::inspect_verb(),    imgpack::ls_verb(),      imgpack::cat_verb(),
                    imgpack::extract_verb(), imgpack::diff_verb(),       imgpack::split_verb(),   imgpack::export_verb(),
-                   imgpack::relabel_verb(), imgpack::add_labels_verb(), imgpack::reindex_verb(), imgpack::sample_verb(),
-                   imgpack::doctor_verb()};
+                   imgpack::relabel_verb(), imgpack::add_labels_verb(), imgpack::reindex_verb(), imgpack::push_verb(),
+                   imgpack::pull_verb(),    imgpack::sample_verb(),     imgpack::doctor_verb()};
   program.build_details = build_details();
   program.topics = imgpack::topics();
   return imgpack::cli::run_program(program, argc, argv);

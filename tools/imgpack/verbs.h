@@ -22,5 +22,7 @@ cli::Verb export_verb();
 cli::Verb split_verb();
 cli::Verb merge_verb();
 cli::Verb doctor_verb();
+cli::Verb push_verb();
+cli::Verb pull_verb();
 
 }  // namespace imgpack

@@ -17,6 +17,7 @@
 #include "tools/cli/stop_signals.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/rank_options.h"
 #include "tools/imgtrain/verbs.h"
 
@@ -107,7 +108,7 @@ int run(const cli::Arguments& arguments) {
   if (const auto code = launched_ranks(arguments)) return *code;
   cli::catch_report_signal();
   ConsoleListener listener(cli::console(), arguments.has("quiet"), launch_from_environment().rank);
-  const EvaluateOutcome outcome = evaluate(imgpack::posix_file_system(), request, listener);
+  const EvaluateOutcome outcome = evaluate(data_files(arguments), request, listener);
   if (outcome.stopped) cli::throw_if_stopped("nothing was written");
   if (!outcome.leads) return cli::kExitOk;
   for (const SizeResult& result : outcome.sizes) print_result(outcome, result, arguments.has("json"));
@@ -155,6 +156,11 @@ cli::Verb eval_verb() {
   for (cli::Option& option : config_options(fields)) {
     option.default_value.clear();  // Those of the run, not of an empty configuration.
     option.group.clear();
+    verb.options.push_back(std::move(option));
+  }
+  for (cli::Option& option : url_options()) {
+    option.group.clear();
+    option.help = "Where --shards is a URL: " + option.help;
     verb.options.push_back(std::move(option));
   }
   verb.examples = {

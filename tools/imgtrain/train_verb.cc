@@ -15,6 +15,7 @@
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
 #include "tools/imgtrain/dashboard.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/rank_options.h"
 #include "tools/imgtrain/verbs.h"
 
@@ -86,7 +87,7 @@ int run(const cli::Arguments& arguments) {
   const SpotNoticeWatcher watcher(
       spot_watch_from_environment(), [&](const SpotNotice& notice) { answer_notice(notice, listener); },
       [&](const std::string& line) { listener.warn(line); });
-  const TrainOutcome outcome = train(imgpack::posix_file_system(), request, listener);
+  const TrainOutcome outcome = train(data_files(arguments), request, listener);
   switch (outcome.end) {
     case RunEnd::kStopped:
       cli::throw_if_stopped("the checkpoint is saved: run the same command to go on");
@@ -141,6 +142,7 @@ cli::Verb train_verb() {
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
+  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
   verb.examples = {
       {"imgtrain --shards DIR --recipe fast --duration 24ep --extend",
        "train on for longer than was asked for at first"},
@@ -148,6 +150,8 @@ cli::Verb train_verb() {
       {"imgtrain --gpus all --shards DIR --recipe fast --out runs/r1", "on every GPU of this machine"},
       {"torchrun --no-python --nproc-per-node 8 imgtrain --shards DIR --out runs/r1",
        "under torchrun; docs/training.md has several machines and Slurm"},
+      {"imgtrain --shards s3://BUCKET/DIR --cache-dir /scratch/cache --recipe fast",
+       "from S3, every byte fetched once for each host"},
       {"imgtrain --shards DIR --recipe reference --batch 512 --lr-per-batch 1792",
        "a recipe on fewer devices, its learning rate scaled with the batch"},
   };

@@ -177,7 +177,8 @@ using C = RunConfig;
 std::vector<Field> data_fields() {
   return {
       text("shards", kMachine, &C::shards,
-           "Dataset folder that imgpack built (its identity is compared, not its path)"),
+           "Dataset folder that imgpack built, or the s3:// or https:// URL of one (its identity is compared, not its "
+           "path)"),
       text("out", kMachine, &C::out, "Run folder; default runs/RECIPE. The same command again resumes what is there"),
       text("train_split", kResult, &C::train_split, "Split to train on"),
       text("val_split", kResult, &C::val_split, "Split to evaluate on"),
@@ -470,7 +471,7 @@ std::vector<Field> machine_fields() {
       text(
           "cache_dir", kMachine, &C::cache_dir,
           "Folder on a faster local disk that shards are copied to while they are first read, as far as there is room; "
-          "empty: none"),
+          "for a URL, the folder of its cache; empty: none"),
       integer(
           "rank_timeout", kMachine, &C::rank_timeout, 1, 86400,
           "Seconds that a rank may spend in one stage (reading, decoding, compute, communication, saving) before it "
