@@ -38,7 +38,7 @@ class Normalize:
         with torch.no_grad():
             count, height, width, _ = images.shape
             # Rows as long vectors, not triples: several times faster on a CPU.
-            rows = images.to(self._device).view(count, height, 3 * width).to(self._scale.dtype)
+            rows = images.to(self._device).reshape(count, height, 3 * width).to(self._scale.dtype)
             numbers = torch.addcmul(self._shift.repeat(width), rows, self._scale.repeat(width))
             out = numbers.view(count, height, width, 3).permute(0, 3, 1, 2)
             if blanks is not None and bool((blanks[..., 2] > 0).any()):
