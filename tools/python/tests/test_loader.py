@@ -445,6 +445,20 @@ assert len(list(imgpack.DataLoader(dataset, 32, size=16, output="numpy"))) == 7
 """
         support.run_python(code, self.shards)
 
+    def test_torchs_own_loader_works_over_a_split_beside_ours(self):
+        torch_or_skip(self)
+        code = """
+import sys, imgpack, torch.utils.data
+split = imgpack.open(sys.argv[1])["train"]
+ours = iter(imgpack.DataLoader(sys.argv[1], 32, size=16))
+next(ours)
+theirs = torch.utils.data.DataLoader(split, batch_size=60, num_workers=2, multiprocessing_context="fork",
+                                     collate_fn=lambda records: [record.label for record in records])
+assert sum(theirs, []) == split.labels.tolist()
+assert len(list(ours)) == 6
+"""
+        support.run_python(code, self.shards)
+
     def test_a_program_may_end_in_the_middle_of_an_epoch(self):
         code = """
 import sys, imgpack
