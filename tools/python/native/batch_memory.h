@@ -21,8 +21,8 @@ class BatchMemory {
  public:
   // Looks into the batch's slot, and counts as one in `held` as long as it lives.
   static std::shared_ptr<BatchMemory> keep(imgtrain::data::Batch batch, std::shared_ptr<SlotCount> held);
-  // Copies the images and gives the slot back at once.
-  static std::shared_ptr<BatchMemory> copy(imgtrain::data::Batch batch);
+  // Copies the images; the slot goes back with the batch.
+  static std::shared_ptr<BatchMemory> copy(const imgtrain::data::Batch& batch);
   ~BatchMemory();
   BatchMemory(const BatchMemory&) = delete;
   BatchMemory& operator=(const BatchMemory&) = delete;
@@ -34,7 +34,7 @@ class BatchMemory {
 
   uint8_t* images_ = nullptr;
   std::unique_ptr<uint8_t[]> copied_;
-  std::shared_ptr<void> slot_;
+  std::unique_ptr<std::shared_ptr<void>> slot_;  // nullptr: the images are a copy.
   std::shared_ptr<SlotCount> held_;
   ProcessGuard process_;
 };

@@ -86,7 +86,7 @@ DeliveredBatch Pipeline::deliver(Batch batch, uint64_t digest) {
   // One slot always stays with the pipeline, or it could not go on.
   out.copied = *held_ + 1 >= slots_;
   if (out.copied) ++batches_copied_;
-  out.memory = out.copied ? BatchMemory::copy(std::move(batch)) : BatchMemory::keep(std::move(batch), held_);
+  out.memory = out.copied ? BatchMemory::copy(batch) : BatchMemory::keep(std::move(batch), held_);
   return out;
 }
 
