@@ -142,6 +142,13 @@ struct BatchPipeline::State {
   void work();
   void run(Chunk& chunk, std::unique_ptr<SampleDecoder>& decoder) noexcept;
   std::optional<Batch> next();
+  bool wait_for_next(std::chrono::milliseconds patience);
+  // Both REQUIRE that `mutex` is held.
+  bool front_is_ready() const {
+    return !flights.empty() && flights.front()->remaining.load(std::memory_order_acquire) == 0;
+  }
+  bool all_slots_are_held() const { return flights.empty() && !feeder_ended && *held == options.slots; }
+  bool next_is_known() const { return front_is_ready() || (feeder_ended && (flights.empty() || failure != nullptr)); }
   std::exception_ptr close_up(Flight& flight, std::vector<std::string>& messages);
 
   const PipelineOptions options;
@@ -433,6 +440,7 @@ std::exception_ptr BatchPipeline::State::close_up(Flight& flight, std::vector<st
       std::copy_n(slot.images + from * bytes, bytes, slot.images + to * bytes);
       slot.labels[to] = slot.labels[from];
       slot.ids[to] = slot.ids[from];
+      slot.blanks[to] = slot.blanks[from];
     }
     ++to;
   }
@@ -447,14 +455,11 @@ std::optional<Batch> BatchPipeline::State::next() {
     const Stopwatch::Lap lap(wait_for_batch);
     std::unique_lock lock(mutex);
     if (!started) throw Error(ErrorKind::kInternal, "next() before start_epoch()");
-    const auto front_is_ready = [&] {
-      return !flights.empty() && flights.front()->remaining.load(std::memory_order_acquire) == 0;
-    };
-    if (flights.empty() && !feeder_ended && *held == options.slots)
+    if (all_slots_are_held())
       throw Error(ErrorKind::kInternal, "all " + std::to_string(options.slots) +
                                             " batch slots are held by the consumer: it must release one before it asks "
                                             "for the next batch");
-    finished.wait(lock, [&] { return front_is_ready() || (feeder_ended && (flights.empty() || failure != nullptr)); });
+    finished.wait(lock, [&] { return next_is_known(); });
     if (front_is_ready()) {
       failure = close_up(*flights.front(), left_out_here);
       if (failure == nullptr) {
@@ -489,6 +494,13 @@ std::optional<Batch> BatchPipeline::State::next() {
     --*count;
   });
   return batch;
+}
+
+bool BatchPipeline::State::wait_for_next(std::chrono::milliseconds patience) {
+  const Stopwatch::Lap lap(wait_for_batch);
+  std::unique_lock lock(mutex);
+  if (!started || all_slots_are_held()) return true;  // next() says what is wrong.
+  return finished.wait_for(lock, patience, [&] { return next_is_known(); });
 }
 
 BatchPipeline::BatchPipeline(imgpack::FileSystem& fs, const imgpack::Dataset& dataset, const PipelineOptions& options,
@@ -533,6 +545,10 @@ void BatchPipeline::start_epoch(uint64_t epoch, uint64_t first_batch, const Epoc
 
 std::optional<Batch> BatchPipeline::next() {
   return state_->next();
+}
+
+bool BatchPipeline::wait_for_next(std::chrono::milliseconds patience) {
+  return state_->wait_for_next(patience);
 }
 
 StageSeconds BatchPipeline::stage_seconds() const {
