@@ -539,7 +539,10 @@ TrainOutcome Trainer::finish() {
     ground_.sync.enter(RankStage::kSaving);
     record_->writer.wait();
     note_saved();
-    const auto metadata = weights_metadata(step_.model()->options(), config_, state_.classes, state_.dataset_id);
+    std::vector<std::string> class_names;
+    for (const imgpack::ClassInfo& info : ground_.dataset.manifest().classes) class_names.push_back(info.names);
+    const auto metadata =
+        weights_metadata(step_.model()->options(), config_, state_.classes, state_.dataset_id, class_names);
     write_tensors(ground_.fs, record_->folder.weights(), state_dict(*result_model()), metadata);
   }
   double seconds = 0;
