@@ -73,7 +73,8 @@ serve::Picture ServedModel::explain(const serve::PreparedImage& image, std::opti
   const imgtrain::PreparedImage& seen = image_of(image);
   const auto every = static_cast<int64_t>(predictor_.classes().size());
   serve::Guess of;
-  for (imgtrain::Guess& guess : predictor_.predict({&seen, 1}, label ? every : 1).front())
+  const auto guesses = predictor_.predict({&seen, 1}, label ? every : 1);
+  for (const imgtrain::Guess& guess : guesses.front())
     if (!label || guess.index == *label) of = {guess.index, guess.wnid, guess.name, guess.probability};
   const auto side = static_cast<int64_t>(seen.size);
   torch::Tensor map;
