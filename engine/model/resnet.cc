@@ -19,9 +19,7 @@ nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride) {
   return nn::Conv2d(nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
 }
 
-// (1 2 1) x (1 2 1) / 16 on every channel by itself. Channels below the stem's are not blurred.
-constexpr int64_t kMinBlurChannels = 16;
-
+// (1 2 1) x (1 2 1) / 16 on every channel by itself.
 Tensor blur(const Tensor& x, int64_t stride) {
   const Tensor row = torch::tensor({1.0, 2.0, 1.0}, x.options().requires_grad(false)) / 4.0;
   const Tensor filter = torch::outer(row, row).expand({x.size(1), 1, 3, 3}).contiguous();

@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "engine/model/portable/pixel_statistics.h"
+
 #ifdef IMGTRAIN_WITH_CUDA
 #include <ATen/cuda/CUDAEvent.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -186,8 +188,8 @@ double BatchFeed::copy_seconds() const {
 
 PixelNormalizer::PixelNormalizer(torch::Device device, torch::Dtype type) {
   // (v / 255 - mean) / std as one multiplication and one addition.
-  const Tensor mean = torch::tensor({0.485, 0.456, 0.406}, torch::kDouble);
-  const Tensor deviation = torch::tensor({0.229, 0.224, 0.225}, torch::kDouble);
+  const Tensor mean = torch::tensor(at::ArrayRef<double>(kPixelMean), torch::kDouble);
+  const Tensor deviation = torch::tensor(at::ArrayRef<double>(kPixelDeviation), torch::kDouble);
   scale_ = (1.0 / (255.0 * deviation)).to(device, type);
   shift_ = (-mean / deviation).to(device, type);
 }

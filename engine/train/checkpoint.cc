@@ -47,21 +47,18 @@ RunState load_checkpoint(imgpack::FileSystem& fs, const CheckpointStore& store, 
   return state;
 }
 
-std::filesystem::path weights_of_checkpoint(const CheckpointStore& store, const CheckpointStore::Found& found) {
-  const bool averaged = std::find(found.parts.begin(), found.parts.end(), kAverage) != found.parts.end();
-  return store.tensors_path(found.step, averaged ? kAverage : kWeights);
-}
-
 std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, const RunConfig& config,
                                                     const std::vector<std::string>& classes,
-                                                    const std::string& dataset_id) {
+                                                    const std::string& dataset_id,
+                                                    const std::vector<std::string>& class_names) {
   auto metadata = describe(model);
-  boost::json::array names;
-  for (const std::string& name : classes) names.push_back(boost::json::value(name));
-  metadata["classes"] = compact_json(names);
+  metadata["classes"] = compact_json(boost::json::array(classes.begin(), classes.end()));
+  if (std::any_of(class_names.begin(), class_names.end(), [](const std::string& name) { return !name.empty(); }))
+    metadata["class_names"] = compact_json(boost::json::array(class_names.begin(), class_names.end()));
   metadata["dataset_id"] = dataset_id;
   metadata["eval_size"] = std::to_string(config.eval_size);
   metadata["eval_resize"] = std::to_string(config.eval_resize);
+  metadata["interpolation"] = config.interpolation == Interpolation::kBilinear ? "bilinear" : "bicubic";
   if (config.eval_crop_ratio > 0) metadata["eval_crop_ratio"] = number_text(config.eval_crop_ratio);
   return metadata;
 }

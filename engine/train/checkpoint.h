@@ -26,13 +26,13 @@ void write_checkpoint(imgpack::FileSystem& fs, CheckpointStore& store, const Run
 RunState load_checkpoint(imgpack::FileSystem& fs, const CheckpointStore& store, const CheckpointStore::Found& found,
                          ResNet& model, Optimizer& optimizer, ResNet* average);
 
-// The weights of a checkpoint that are meant to be used: the average where it has one.
-std::filesystem::path weights_of_checkpoint(const CheckpointStore& store, const CheckpointStore::Found& found);
-
-// What a weights file says of itself: the model, its classes, and the image sizes that it was trained and evaluated at.
+// What a weights file says of itself: the model, its classes, its data set, and how images
+// were looked at in evaluation (sizes and interpolation). `classes` are the names of their folders, `class_names` those
+// for people (empty ones are not known; none at all: not stated).
 std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, const RunConfig& config,
                                                     const std::vector<std::string>& classes,
-                                                    const std::string& dataset_id);
+                                                    const std::string& dataset_id,
+                                                    const std::vector<std::string>& class_names = {});
 
 // The digest of all parameters and buffers, names included, on any device: equal weights, equal digest.
 uint64_t weights_digest(const ResNet& model);

@@ -2,19 +2,16 @@
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
-#include <charconv>
 #include <utility>
 #include <vector>
 
-#include "engine/train/checkpoint.h"
 #include "engine/train/compute_device.h"
 #include "engine/train/evaluation_setup.h"
 #include "engine/train/evaluator.h"
 #include "engine/train/model_setup.h"
-#include "engine/train/run/checkpoint_store.h"
 #include "engine/train/run/input_options.h"
-#include "engine/train/run/run_folder.h"
 #include "engine/train/trainer.h"
+#include "engine/train/weights_source.h"
 #include "format/error.h"
 
 namespace imgtrain {
@@ -23,49 +20,6 @@ namespace {
 namespace json = boost::json;
 using imgpack::Error;
 using imgpack::ErrorKind;
-
-// The final weights of a run, else those of its newest whole checkpoint.
-std::filesystem::path weights_of_run(imgpack::FileSystem& fs, const std::filesystem::path& run, bool best,
-                                     RunListener& listener) {
-  if (best) {
-    const CheckpointStore checkpoints(fs, run / "checkpoints", 1);
-    const auto step = checkpoints.best();
-    if (!step)
-      throw Error(ErrorKind::kInvalidInput, "expected a best checkpoint (checkpoints/best), found none", run, {},
-                  "a run keeps one unless --keep-best false was given; it is named after the first evaluation");
-    const std::filesystem::path average = checkpoints.tensors_path(*step, "average");
-    return fs.exists(average) ? average : checkpoints.tensors_path(*step, "weights");
-  }
-  const std::filesystem::path final_weights = run / "weights.safetensors";
-  if (fs.exists(final_weights)) return final_weights;
-  CheckpointStore store(fs, run / "checkpoints", 1);
-  const auto found = store.newest([&](const std::string& line) { listener.warn(line); });
-  if (!found) {
-    throw Error(ErrorKind::kInvalidInput,
-                "expected the weights of a run, found neither weights.safetensors nor a checkpoint", run);
-  }
-  return weights_of_checkpoint(store, *found);
-}
-
-// Image sizes that a weights file states; nothing for files of other programs.
-ConfigLayer sizes_in(const TensorFile& file, const std::filesystem::path& path) {
-  ConfigLayer layer{path.string(), {}};
-  for (const char* key : {"eval_size", "eval_resize"}) {
-    const auto stated = file.metadata.find(key);
-    if (stated == file.metadata.end()) continue;
-    int64_t value = 0;
-    const std::string& text = stated->second;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size()) layer.values[key] = value;
-  }
-  if (const auto stated = file.metadata.find("eval_crop_ratio"); stated != file.metadata.end()) {
-    double value = 0;
-    const std::string& text = stated->second;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size()) layer.values["eval_crop_ratio"] = value;
-  }
-  return layer;
-}
 
 // Weights of another set of classes would give numbers that mean nothing.
 void require_same_classes(const TensorFile& file, const ResNetOptions& model, const imgpack::Dataset& dataset,
@@ -104,16 +58,13 @@ std::optional<RealLabels> real_labels(imgpack::FileSystem& fs, const imgpack::Da
 
 OpenedEvaluation open_evaluation(imgpack::FileSystem& fs, const EvaluateRequest& request, RunListener& listener) {
   EvaluateOutcome outcome;
-  outcome.weights = request.checkpoint;
-  std::vector<ConfigLayer> layers;
-  if (std::filesystem::is_directory(request.checkpoint)) {
-    layers.push_back({(request.checkpoint / "config.json").string(), to_json(read_run_config(fs, request.checkpoint))});
-    outcome.weights = weights_of_run(fs, request.checkpoint, request.best, listener);
-  }
-  if (request.best && layers.empty())
+  if (request.best && !std::filesystem::is_directory(request.checkpoint))
     throw Error(ErrorKind::kUsage, "best: expected a run folder as the checkpoint", request.checkpoint);
-  const TensorFile file = read_tensors(fs, outcome.weights);
-  if (layers.empty()) layers.push_back(sizes_in(file, outcome.weights));
+  const WeightsSource source = open_weights(fs, request.checkpoint, {.best = request.best},
+                                            [&](const std::string& line) { listener.warn(line); });
+  outcome.weights = source.path;
+  const TensorFile& file = source.file;
+  std::vector<ConfigLayer> layers = {source.config};
   layers.push_back(request.overrides);
   outcome.config = resolve(layers).values;
   RunConfig& config = outcome.config;

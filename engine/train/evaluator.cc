@@ -15,10 +15,7 @@ namespace imgtrain {
 using imgpack::Error;
 using imgpack::ErrorKind;
 
-namespace {
-
-// With eval_flip the mean over an image and its mirror image.
-torch::Tensor logits_of(ResNet& model, torch::Tensor images, torch::Device device, const RunConfig& config) {
+torch::Tensor evaluation_logits(ResNet& model, torch::Tensor images, torch::Device device, const RunConfig& config) {
   if (config.precision == Precision::kFp64) images = images.to(torch::kDouble);
   const Autocast scope(device.type(), config.precision);
   const torch::Tensor logits = model->forward(images);
@@ -26,8 +23,6 @@ torch::Tensor logits_of(ResNet& model, torch::Tensor images, torch::Device devic
   const torch::Tensor mirrored = images.flip({3}).contiguous(at::MemoryFormat::ChannelsLast);
   return (logits + model->forward(mirrored)) / 2;
 }
-
-}  // namespace
 
 Evaluator::Looking::Looking(imgpack::FileSystem& fs, const imgpack::Dataset& dataset,
                             const data::PipelineOptions& options, data::SlotAllocator& slots, torch::Device device)
@@ -96,7 +91,8 @@ std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener
       if (!batch) throw Error(ErrorKind::kInternal, "the evaluation ended before its last batch");
       images = static_cast<uint64_t>(batch->global_count);
       if (batch->count > 0) {
-        const torch::Tensor logits = logits_of(model, pass.looking->normalizer(batch->images), device_, config_);
+        const torch::Tensor logits =
+            evaluation_logits(model, pass.looking->normalizer(batch->images), device_, config_);
         pass.totals.add(logits, batch->labels, cross_entropy_sum(logits, batch->labels, 0));
         pass.detail.add(logits, batch->labels, batch->ids);
         if (predictions != nullptr && pass.looking == &first)

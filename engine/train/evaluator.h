@@ -32,6 +32,11 @@ struct ViewResult {
   RealTotals real;  // Of no images where there are no ReaL labels.
 };
 
+// What the model says of normalised images (PixelNormalizer), in the configuration's precision; with eval_flip the mean
+// over an image and its mirror image. REQUIRES: the model is in evaluation mode; gradients are off where none are
+// wanted.
+torch::Tensor evaluation_logits(ResNet& model, torch::Tensor images, torch::Device device, const RunConfig& config);
+
 // Keeps its input pipelines between evaluations. One thread.
 class Evaluator {
  public:

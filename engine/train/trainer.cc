@@ -438,7 +438,10 @@ TrainOutcome Trainer::stopped() {
 TrainOutcome Trainer::finish() {
   writer_.wait();
   note_saved();
-  const auto metadata = weights_metadata(step_.model()->options(), config_, state_.classes, state_.dataset_id);
+  std::vector<std::string> class_names;
+  for (const imgpack::ClassInfo& info : ground_.dataset.manifest().classes) class_names.push_back(info.names);
+  const auto metadata =
+      weights_metadata(step_.model()->options(), config_, state_.classes, state_.dataset_id, class_names);
   write_tensors(ground_.fs, ground_.folder.weights(), state_dict(*result_model()), metadata);
   double seconds = 0;
   for (const MetricRow& row : state_.history) seconds += row.epoch_time;

@@ -7,6 +7,8 @@ namespace imgtrain {
 
 imgpack::cli::Verb train_verb();
 imgpack::cli::Verb eval_verb();
+imgpack::cli::Verb predict_verb();
+imgpack::cli::Verb export_verb();
 imgpack::cli::Verb drill_verb();
 imgpack::cli::Verb lr_find_verb();
 imgpack::cli::Verb batch_find_verb();

@@ -22,6 +22,9 @@ enum class BlurPool {
   kAll,           // And between the maximum and the stride of the max-pooling (Composer's BlurPool).
 };
 
+// Channels below the stem's are not blurred.
+inline constexpr int64_t kMinBlurChannels = 16;
+
 enum class WeightRule {
   kTorchvision,  // Kaiming-normal over the fan-out; norms 1 and 0; the classifier uniform.
   kComposer,     // Kaiming-normal over the fan-in, the classifier too, its bias -log(classes); norms uniform in [0, 1).

@@ -1,0 +1,104 @@
+// imgtrain export: a trained model as files that other programs run.
+#include <boost/json/object.hpp>
+#include <iostream>
+
+#include "engine/export/portable/export_request.h"
+#include "engine/train/run/json_text.h"
+#include "format/error.h"
+#include "format/file.h"
+#include "tools/cli/arguments.h"
+#include "tools/cli/console.h"
+#include "tools/cli/run_tool.h"
+#include "tools/cli/units.h"
+#include "tools/imgtrain/config_options.h"
+#include "tools/imgtrain/model_options.h"
+#include "tools/imgtrain/verbs.h"
+
+namespace imgtrain {
+namespace {
+
+namespace cli = imgpack::cli;
+
+int run(const cli::Arguments& arguments) {
+  ExportRequest request;
+  request.model = arguments.positional("MODEL");
+  request.out = arguments.text("out");
+  for (const std::string& asked : arguments.all("format"))
+    for (const auto& [name, format] : export_formats())
+      if (name == asked) request.formats.push_back(format);
+  if (request.formats.empty())
+    for (const auto& [name, format] : export_formats()) request.formats.push_back(format);
+  request.weights = weights_choice(arguments);
+  request.overrides = view_layer(arguments);
+  request.overrides.values.erase("out");
+  request.class_file = arguments.find("classes").value_or("");
+  request.fold_batch_norm = arguments.has("fold-bn");
+  request.freeze = arguments.has("freeze");
+  request.with_preprocessing = arguments.has("with-preprocessing");
+  request.created_by = "imgtrain " IMGPACK_VERSION;
+  const auto files =
+      export_model(imgpack::posix_file_system(), request, [](const std::string& line) { cli::console().warn(line); });
+  for (const ExportedFile& file : files) {
+    if (arguments.has("json")) {
+      std::cout << compact_json(boost::json::object{{"message_type", "export"},
+                                                    {"path", file.path.string()},
+                                                    {"format", file.format},
+                                                    {"bytes", file.bytes}})
+                << "\n";
+    } else {
+      std::cout << file.path.string() << "  " << file.format << ", " << cli::format_bytes(file.bytes) << "\n";
+    }
+  }
+  return cli::kExitOk;
+}
+
+}  // namespace
+
+cli::Verb export_verb() {
+  cli::Verb verb;
+  verb.name = "export";
+  verb.summary = "write a trained model as files that other programs run";
+  verb.description =
+      "Writes the model into a folder, named after it:\n\n"
+      "  safetensors  NAME.safetensors      weights under torchvision's names\n"
+      "  pth          NAME.pth              the same for torch.load, weights only\n"
+      "  torchscript  NAME.torchscript.pt   for torch.jit.load, without this program\n"
+      "  onnx         NAME.onnx             for onnxruntime and other engines\n"
+      "  card         model-card.json, .md  classes, preprocessing, accuracy, origin\n\n"
+      "All of them unless --format says which. Each file is published whole. The programs among them (torchscript, "
+      "onnx) give logits that equal this program's to rounding.";
+  std::vector<std::string> names;
+  for (const auto& [name, format] : export_formats()) names.push_back(name);
+  verb.positionals = {model_positional()};
+  verb.options = {
+      {.name = "out", .value = "DIR", .help = "Folder to write to; files of these names in it are replaced. Required."},
+      {.name = "format", .value = "NAME", .help = "A format to write.", .choices = names, .repeatable = true},
+      {.name = "with-preprocessing",
+       .value = "",
+       .help = "torchscript, onnx: take decoded RGB bytes of any size (N x height x width x 3) and resize, crop and "
+               "normalise inside. Without it they take normalised numbers (N x 3 x size x size)."},
+      {.name = "fold-bn",
+       .value = "",
+       .help = "torchscript, onnx: batch norms become part of the convolutions before them: less work, equal results "
+               "to rounding."},
+      {.name = "freeze",
+       .value = "",
+       .help = "torchscript: weights become constants and calls are inlined, as torch.jit.freeze does it: faster, and "
+               "no longer to be trained or looked into."},
+      cli::json_option(),
+  };
+  for (cli::Option& option : weights_options()) verb.options.push_back(std::move(option));
+  for (cli::Option& option : config_options({"eval_size", "eval_resize", "eval_crop_ratio", "interpolation"})) {
+    option.default_value.clear();  // Those of the run, not of an empty configuration.
+    option.group.clear();
+    verb.options.push_back(std::move(option));
+  }
+  verb.examples = {{"imgtrain export runs/r1 --out export", "every format, and the model card"},
+                   {"imgtrain export runs/r1 --out web --format onnx --with-preprocessing --fold-bn",
+                    "one file that takes decoded images"}};
+  verb.exit_status = cli::usual_exit_status({{4, "the weights are damaged"}});
+  verb.run = run;
+  return verb;
+}
+
+}  // namespace imgtrain
