@@ -2,14 +2,18 @@
 find_package(Threads REQUIRED)
 
 add_library(imgpack_compile_options INTERFACE)
+# Warnings are for this project's own code; what find_package(imgpack) hands on is the language and the headers' place.
+target_compile_features(imgpack_compile_options INTERFACE cxx_std_20)
 target_compile_options(imgpack_compile_options INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough)
+  "$<BUILD_INTERFACE:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Woverloaded-virtual;-Wimplicit-fallthrough>")
 # g++ 12 reports overlapping copies in its own std::string operator+ (GCC bug 105329).
-target_compile_options(imgpack_compile_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+target_compile_options(imgpack_compile_options INTERFACE $<BUILD_INTERFACE:$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>>)
 if(IMGPACK_WERROR)
-  target_compile_options(imgpack_compile_options INTERFACE -Werror)
+  target_compile_options(imgpack_compile_options INTERFACE $<BUILD_INTERFACE:-Werror>)
 endif()
-target_include_directories(imgpack_compile_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+target_include_directories(imgpack_compile_options INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>
+  $<INSTALL_INTERFACE:include/imgpack>)
 target_link_libraries(imgpack_compile_options INTERFACE Threads::Threads)
 
 if(IMGPACK_SANITIZE STREQUAL "address")

@@ -4,6 +4,8 @@
 #include <malloc.h>
 #endif
 
+#include <tbb/parallel_for.h>
+
 #include <utility>
 
 #include "format/bytes.h"
@@ -11,6 +13,7 @@
 #include "format/dataset_index.h"
 #include "format/error.h"
 #include "format/layout.h"
+#include "format/shard_reader.h"
 
 namespace imgpack {
 namespace {
@@ -136,11 +139,31 @@ std::filesystem::path Dataset::shard_path(std::string_view split_name, uint32_t 
   return folder_ / split(split_name).info.shards.at(shard).file;
 }
 
-IndexFileSummary publish_dataset_index(FileSystem& fs, const std::filesystem::path& folder,
-                                       const std::vector<SplitColumns>& splits) {
-  const EncodedDatasetIndex index = encode_dataset_index(splits);
+void publish_dataset_index(FileSystem& fs, const std::filesystem::path& folder, const EncodedDatasetIndex& index,
+                           Manifest& manifest) {
   publish(fs, folder / kDatasetIndexFile, index.bytes);
-  return {kDatasetIndexFile, index.bytes.size(), index.plan_bytes, index.digest};
+  manifest.index_file = kDatasetIndexFile;
+  manifest.index_bytes = index.bytes.size();
+  manifest.index_plan_bytes = index.plan_bytes;
+  manifest.index_digest = index.digest;
+}
+
+void publish_dataset_index(FileSystem& fs, const std::filesystem::path& folder, const std::vector<SplitColumns>& splits,
+                           Manifest& manifest) {
+  publish_dataset_index(fs, folder, encode_dataset_index(splits), manifest);
+}
+
+std::vector<SplitColumns> read_shard_columns(FileSystem& fs, const std::filesystem::path& folder,
+                                             const Manifest& manifest) {
+  std::vector<SplitColumns> splits;
+  for (const SplitInfo& split : manifest.splits) {
+    SplitColumns columns{split.name, std::vector<IndexColumns>(split.shards.size())};
+    tbb::parallel_for(size_t{0}, split.shards.size(), [&](size_t number) {
+      columns.shards[number] = ShardReader(fs, folder / split.shards[number].file).columns();
+    });
+    splits.push_back(std::move(columns));
+  }
+  return splits;
 }
 
 }  // namespace imgpack

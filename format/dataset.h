@@ -44,20 +44,18 @@ class Dataset {
   std::vector<SplitView> splits_;
 };
 
-// Writes the dataset-level index for finished shards and returns what the manifest says of it. `columns[s]` are those
-// of split s's shards in order.
-struct IndexFileSummary {
-  std::string file;
-  uint64_t bytes = 0;
-  uint64_t plan_bytes = 0;  // Of its beginning: all that a reader without names needs.
-  uint64_t digest = 0;      // The checksum that ends its head.
-};
+// The columns of a split's shards in order.
 struct SplitColumns {
   std::string split;
   std::vector<IndexColumns> shards;
 };
 inline constexpr const char* kDatasetIndexFile = "index.ipx";
-IndexFileSummary publish_dataset_index(FileSystem& fs, const std::filesystem::path& folder,
-                                       const std::vector<SplitColumns>& splits);
+// Writes the dataset-level index, and into the manifest what it says of that file.
+void publish_dataset_index(FileSystem& fs, const std::filesystem::path& folder, const std::vector<SplitColumns>& splits,
+                           Manifest& manifest);
+// For it: every shard's own index, read back from the disk by as many threads as TBB has. Throws Error(kCorruption),
+// Error(kIo).
+std::vector<SplitColumns> read_shard_columns(FileSystem& fs, const std::filesystem::path& folder,
+                                             const Manifest& manifest);
 
 }  // namespace imgpack

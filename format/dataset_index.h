@@ -24,6 +24,9 @@ struct EncodedDatasetIndex {
   uint64_t digest = 0;
 };
 EncodedDatasetIndex encode_dataset_index(const std::vector<SplitColumns>& splits);
+// Writes the file, and into the manifest what it says of it.
+void publish_dataset_index(FileSystem& fs, const std::filesystem::path& folder, const EncodedDatasetIndex& index,
+                           Manifest& manifest);
 
 struct IndexedSplit {
   std::string name;

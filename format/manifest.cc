@@ -102,13 +102,6 @@ void append_text(std::string& out, std::string_view text) {
   out.append(text);
 }
 
-std::string json_strings(const std::map<std::string, std::string>& strings) {
-  std::string out = "{";
-  for (const auto& [key, value] : strings)
-    out += std::string(out.size() > 1 ? "," : "") + "\n    " + json_quote(key) + ": " + json_quote(value);
-  return out + (strings.empty() ? "}" : "\n  }");
-}
-
 // One element per line.
 template <typename Elements, typename Format>
 std::string json_lines(const Elements& elements, const std::string& indent, Format format) {

@@ -296,11 +296,7 @@ class Repair {
     update_skipped(manifest);
     const EncodedDatasetIndex index = encode_dataset_index(columns_);
     if (!index_damage_.empty() || !manifest_ || index.digest != manifest_->index_digest) {
-      publish(fs_, folder_ / kDatasetIndexFile, index.bytes);
-      manifest.index_file = kDatasetIndexFile;
-      manifest.index_bytes = index.bytes.size();
-      manifest.index_plan_bytes = index.plan_bytes;
-      manifest.index_digest = index.digest;
+      publish_dataset_index(fs_, folder_, index, manifest);
       report_.done.push_back(std::string("dataset index: ") +
                              (index_damage_.empty() ? "records have changed" : index_damage_) + "; rebuilt");
     }

@@ -87,11 +87,7 @@ class SplitRun {
                           [&](const NewSplit& split) { return split.name == one.split && !split.moved; });
     });
     const std::filesystem::path folder = out_.place(kManifestFile).parent_path();
-    const IndexFileSummary index = publish_dataset_index(fs_, folder, columns);
-    manifest.index_file = index.file;
-    manifest.index_bytes = index.bytes;
-    manifest.index_plan_bytes = index.plan_bytes;
-    manifest.index_digest = index.digest;
+    publish_dataset_index(fs_, folder, columns, manifest);
     copy_label_sets(manifest, columns, folder);
     manifest.dataset_id = compute_dataset_id(manifest);
     publish_manifest(fs_, folder, manifest);

@@ -150,4 +150,11 @@ std::string json_quote(std::string_view text) {
   return json::serialize(json::string(to_printable_utf8(text)));
 }
 
+std::string json_strings(const std::map<std::string, std::string>& strings) {
+  std::string out = "{";
+  for (const auto& [key, value] : strings)
+    out += std::string(out.size() > 1 ? "," : "") + "\n    " + json_quote(key) + ": " + json_quote(value);
+  return out + (strings.empty() ? "}" : "\n  }");
+}
+
 }  // namespace imgpack

@@ -58,4 +58,7 @@ int64_t json_integer(const boost::json::value& value, const std::string& where, 
 // `text` as a JSON string literal, quotes included. Bytes that are not UTF-8 are written as \xNN of text.
 std::string json_quote(std::string_view text);
 
+// An object of strings, one per line, as the value of a key of the document's outermost object.
+std::string json_strings(const std::map<std::string, std::string>& strings);
+
 }  // namespace imgpack

@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <numeric>
 #include <thread>
 #include <utility>
 
@@ -13,11 +12,14 @@
 #include "engine/data/block_reader.h"
 #include "engine/data/decode_arenas.h"
 #include "engine/data/local_copy.h"
+#include "engine/data/pipeline_sizes.h"
+#include "engine/data/remote_shards.h"
 #include "engine/data/sample_decoder.h"
 #include "engine/data/slot_pool.h"
 #include "engine/data/stopwatch.h"
 #include "engine/data/worker_share.h"
 #include "format/error.h"
+#include "format/remote_files.h"
 
 namespace imgtrain::data {
 namespace {
@@ -57,35 +59,22 @@ struct Chunk {
   std::vector<PlannedSample> samples;
 };
 
-PipelineOptions checked(PipelineOptions options) {
-  const auto require = [](bool holds, const char* what, uint64_t found) {
-    if (!holds) throw Error(ErrorKind::kUsage, std::string(what) + ", found " + std::to_string(found));
-  };
-  constexpr uint32_t kMaxSize = 8192, kMaxThreads = 1024, kMaxSlots = 1024;
-  require(options.size > 0 && options.size <= kMaxSize, "image size out of range: expected 1 to 8192", options.size);
-  require(options.threads <= kMaxThreads, "number of threads out of range: expected 0 to 1024", options.threads);
-  require(options.slots > 0 && options.slots <= kMaxSlots, "number of slots out of range: expected 1 to 1024",
-          options.slots);
-  require(options.world > 0 && options.rank < options.world, "rank out of range: expected less than the world size",
-          options.rank);
-  require(options.read_threads > 0 && options.read_threads <= kMaxThreads,
-          "number of reading threads out of range: expected 1 to 1024", options.read_threads);
-  check(options.crop);
-  if (options.transform == Transform::kEvaluate) {
-    require(options.crop_ratio > 0 || options.resize_short >= options.size,
-            "resize smaller than the crop: expected at least the image size", options.resize_short);
-    options.order.shuffle = false;
-    options.order.drop_last = false;
-    options.order.repeats = 1;
-  }
-  if (options.threads == 0) options.threads = std::max(1u, std::thread::hardware_concurrency());
+// Of shards behind a network, as many blocks are read at once as there are connections.
+PipelineOptions for_source(PipelineOptions options, const std::optional<imgpack::RemoteReading>& remote) {
+  if (!remote.has_value()) return options;
+  options.read_threads = std::max(remote->connections, 1u);
+  options.read_ahead_bytes = std::max(options.read_ahead_bytes, options.read_threads * options.order.block_bytes);
   return options;
 }
 
-uint64_t shard_bytes(const imgpack::SplitView& split) {
-  uint64_t bytes = 0;
-  for (const imgpack::ShardSummary& shard : split.info.shards) bytes += shard.bytes;
-  return bytes;
+std::unique_ptr<RemoteShards> remote_shards(imgpack::FileSystem& fs, const imgpack::Dataset& dataset,
+                                            const PipelineOptions& options) {
+  const auto remote = imgpack::how_to_read(fs, dataset.folder());
+  if (!remote.has_value()) return nullptr;
+  RemoteShardsOptions wanted;
+  wanted.cache = options.local_copy;
+  wanted.cache_limit = remote->cache_limit;
+  return std::make_unique<RemoteShards>(fs, dataset, options.split, wanted);
 }
 
 BlockReaderOptions reader_options(const PipelineOptions& options, CacheMode cache, uint64_t keep_bytes) {
@@ -97,54 +86,11 @@ BlockReaderOptions reader_options(const PipelineOptions& options, CacheMode cach
   return result;
 }
 
-// The windows of the partitions that one rank touches, and what is read ahead of them.
-uint64_t block_budget(const imgpack::SplitView& split, const SampleOrder& order, const PipelineOptions& options) {
-  const BlockPlan& plan = order.plan();
-  if (plan.blocks.empty()) return options.read_ahead_bytes;
-  const auto& sizes = split.columns.record_bytes;
-  const uint64_t mean_record = std::accumulate(sizes.begin(), sizes.end(), uint64_t{0}) / split.records();
-  const uint64_t block =
-      BlockBuffers::capacity_for(options.order.block_bytes + std::min<uint64_t>(mean_record, 1u << 20));
-  const uint64_t partitions = std::min<uint64_t>(plan.partitions(), plan.partitions() / options.world + 2);
-  const uint64_t blocks = std::min<uint64_t>(plan.blocks.size(), partitions * options.order.window_blocks);
-  return blocks * block + std::max<uint64_t>(options.read_ahead_bytes, block);
-}
-
-// The shards that hold the partitions of this rank, in the order in which they lie; where ranks do not divide them
-// evenly, those of the neighbouring partitions too.
-std::vector<uint32_t> shards_of_rank(const imgpack::SplitView& split, const SampleOrder& order,
-                                     const PipelineOptions& options) {
-  const BlockPlan& plan = order.plan();
-  std::vector<uint32_t> shards;
-  if (plan.records() == 0) return shards;
-  uint64_t first = 0, last = plan.records();
-  if (options.order.shuffle) {
-    const uint64_t parts = plan.partitions();
-    first = plan.first_record[parts * options.rank / options.world];
-    last = plan.first_record[(parts * (options.rank + 1) + options.world - 1) / options.world];
-  }
-  for (uint32_t shard = split.shard[first]; shard <= split.shard[last - 1]; ++shard) shards.push_back(shard);
-  return shards;
-}
-
-uint32_t largest_share(const SampleOrder& order, const PipelineOptions& options) {
-  uint32_t largest = 1;
-  const uint64_t batches = order.batches_per_epoch();
-  for (const uint64_t batch : {uint64_t{0}, batches - 1}) {
-    if (batches == 0) break;
-    const BatchRange range = order.batch_range(batch);
-    const LocalRange local =
-        local_range(static_cast<uint32_t>(range.last - range.first), options.bn_group, options.rank, options.world);
-    largest = std::max(largest, local.end - local.begin);
-  }
-  return largest;
-}
-
 }  // namespace
 
 struct BatchPipeline::State {
   State(imgpack::FileSystem& fs, const imgpack::Dataset& dataset_, const PipelineOptions& wanted, SlotAllocator& slots)
-      : options(checked(wanted)),
+      : options(for_source(checked(wanted), imgpack::how_to_read(fs, dataset_.folder()))),
         dataset(dataset_),
         split(dataset.split(options.split)),
         order(split, options.order),
@@ -154,12 +100,14 @@ struct BatchPipeline::State {
         arenas(options.threads, options.numa_node),
         pool(make_pool(slots)),
         held(std::make_shared<std::atomic<uint32_t>>(0)),
-        cache(decide_cache(options.cache, shard_bytes(split), available_memory_bytes())),
+        remote(remote_shards(fs, dataset, options)),
+        cache(remote != nullptr ? CacheDecision{CacheMode::kKeep, remote->describe()}
+                                : decide_cache(options.cache, shard_bytes(split), available_memory_bytes())),
         reader(
-            fs, [this](uint32_t shard) { return where_is(shard); }, reader_options(options, cache.mode, budget),
-            signal) {
+            remote != nullptr ? *remote : fs, [this](uint32_t shard) { return where_is(shard); },
+            reader_options(options, cache.mode, budget), signal) {
     decoders.reserve(options.threads);
-    if (!options.local_copy.empty())
+    if (!options.local_copy.empty() && remote == nullptr)
       copy = std::make_unique<LocalCopy>(
           fs, LocalCopyOptions{dataset.folder(), options.local_copy / dataset.manifest().dataset_id, options.split},
           split.info.shards, shards_of_rank(split, order, options));
@@ -194,6 +142,13 @@ struct BatchPipeline::State {
   void work();
   void run(Chunk& chunk, std::unique_ptr<SampleDecoder>& decoder) noexcept;
   std::optional<Batch> next();
+  bool wait_for_next(std::chrono::milliseconds patience);
+  // Both REQUIRE that `mutex` is held.
+  bool front_is_ready() const {
+    return !flights.empty() && flights.front()->remaining.load(std::memory_order_acquire) == 0;
+  }
+  bool all_slots_are_held() const { return flights.empty() && !feeder_ended && *held == options.slots; }
+  bool next_is_known() const { return front_is_ready() || (feeder_ended && (flights.empty() || failure != nullptr)); }
   std::exception_ptr close_up(Flight& flight, std::vector<std::string>& messages);
 
   const PipelineOptions options;
@@ -206,6 +161,7 @@ struct BatchPipeline::State {
   DecodeArenas arenas;
   const std::shared_ptr<SlotPool> pool;
   const std::shared_ptr<std::atomic<uint32_t>> held;  // Batches that the consumer has not given back.
+  const std::unique_ptr<RemoteShards> remote;         // nullptr: shards are files of this machine.
   const CacheDecision cache;
   std::unique_ptr<LocalCopy> copy;  // nullptr: shards are read where they are.
   BlockReader reader;
@@ -277,9 +233,11 @@ void BatchPipeline::State::start(uint64_t epoch_number, uint64_t first_batch, co
 
 void BatchPipeline::State::cancel() {
   stop = true;
+  if (remote != nullptr) remote->interrupt();
   reader.cancel();
   signal->ring();
   if (feeder.joinable()) feeder.join();
+  if (remote != nullptr) remote->interrupt();  // What was opened in between.
   std::deque<Chunk> dropped;
   std::deque<std::shared_ptr<Flight>> dropped_flights;
   std::unique_lock lock(mutex);
@@ -482,6 +440,7 @@ std::exception_ptr BatchPipeline::State::close_up(Flight& flight, std::vector<st
       std::copy_n(slot.images + from * bytes, bytes, slot.images + to * bytes);
       slot.labels[to] = slot.labels[from];
       slot.ids[to] = slot.ids[from];
+      slot.blanks[to] = slot.blanks[from];
     }
     ++to;
   }
@@ -496,14 +455,11 @@ std::optional<Batch> BatchPipeline::State::next() {
     const Stopwatch::Lap lap(wait_for_batch);
     std::unique_lock lock(mutex);
     if (!started) throw Error(ErrorKind::kInternal, "next() before start_epoch()");
-    const auto front_is_ready = [&] {
-      return !flights.empty() && flights.front()->remaining.load(std::memory_order_acquire) == 0;
-    };
-    if (flights.empty() && !feeder_ended && *held == options.slots)
+    if (all_slots_are_held())
       throw Error(ErrorKind::kInternal, "all " + std::to_string(options.slots) +
                                             " batch slots are held by the consumer: it must release one before it asks "
                                             "for the next batch");
-    finished.wait(lock, [&] { return front_is_ready() || (feeder_ended && (flights.empty() || failure != nullptr)); });
+    finished.wait(lock, [&] { return next_is_known(); });
     if (front_is_ready()) {
       failure = close_up(*flights.front(), left_out_here);
       if (failure == nullptr) {
@@ -540,6 +496,13 @@ std::optional<Batch> BatchPipeline::State::next() {
   return batch;
 }
 
+bool BatchPipeline::State::wait_for_next(std::chrono::milliseconds patience) {
+  const Stopwatch::Lap lap(wait_for_batch);
+  std::unique_lock lock(mutex);
+  if (!started || all_slots_are_held()) return true;  // next() says what is wrong.
+  return finished.wait_for(lock, patience, [&] { return next_is_known(); });
+}
+
 BatchPipeline::BatchPipeline(imgpack::FileSystem& fs, const imgpack::Dataset& dataset, const PipelineOptions& options,
                              SlotAllocator& slots)
     : state_(std::make_unique<State>(fs, dataset, options, slots)) {}
@@ -556,10 +519,13 @@ uint32_t BatchPipeline::threads() const {
   return state_->options.threads;
 }
 uint64_t BatchPipeline::block_memory_bytes() const {
-  return state_->budget;
+  const bool cached = state_->remote != nullptr && !state_->options.local_copy.empty();
+  return state_->budget + (cached ? state_->options.read_threads * state_->remote->unit_memory_bytes() : 0);
 }
 
 std::string BatchPipeline::reading() const {
+  if (state_->remote != nullptr)
+    return std::to_string(state_->options.read_threads) + " reads at once, " + state_->remote->describe();
   const CacheMode mode = state_->reader.cache_mode();
   std::string text = std::string(state_->reader.backend()) + ", page cache: " + std::string(to_string(mode)) + " (" +
                      state_->cache.reason + ")";
@@ -569,6 +535,7 @@ std::string BatchPipeline::reading() const {
 }
 
 std::vector<std::string> BatchPipeline::take_notes() {
+  if (state_->remote != nullptr) return state_->remote->take_notes();
   return state_->copy != nullptr ? state_->copy->take_notes() : std::vector<std::string>();
 }
 
@@ -578,6 +545,10 @@ void BatchPipeline::start_epoch(uint64_t epoch, uint64_t first_batch, const Epoc
 
 std::optional<Batch> BatchPipeline::next() {
   return state_->next();
+}
+
+bool BatchPipeline::wait_for_next(std::chrono::milliseconds patience) {
+  return state_->wait_for_next(patience);
 }
 
 StageSeconds BatchPipeline::stage_seconds() const {

@@ -8,6 +8,7 @@
 // blocks of the windows in flight. No processes, no shared memory segments.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -131,6 +132,8 @@ class BatchPipeline {
   void start_epoch(uint64_t epoch, uint64_t first_batch = 0, const EpochSettings& settings = {});
   // nullopt: the epoch is complete. REQUIRES: start_epoch() was called; at least one slot is not held by the caller.
   std::optional<Batch> next();
+  // Waits up to `patience`; true: next() would not wait. For consumers that must look elsewhere meanwhile (at signals).
+  bool wait_for_next(std::chrono::milliseconds patience);
   StageSeconds stage_seconds() const;
   // Digest of (id, label) of every sample delivered so far to all ranks of this epoch; the proof of order. The same on
   // every rank, and whether or not the epoch was interrupted and resumed with EpochSettings::digest.

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "engine/data/numa.h"
+#include "engine/train/device_count.h"
 #include "engine/train/run/launch.h"
 #include "format/error.h"
 
@@ -48,6 +49,10 @@ class PinnedSlots : public data::SlotAllocator {
 #endif
 
 }  // namespace
+
+int cuda_device_count() {
+  return torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
+}
 
 torch::Device choose_device(const RunConfig& config, int local_rank) {
   const bool have_cuda = torch::cuda::is_available();

@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <map>
+#include <stdexcept>
 #include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -33,6 +36,9 @@ using imgpack::ErrorKind;
 using torch::Tensor;
 
 constexpr int kLogErrorsOnly = 2;  // In glog's scale.
+
+// Of an answer of the store to the watch.
+constexpr std::chrono::milliseconds kBoardTimeout{10'000};
 
 // Numbers between the starts of two gradients in a bucket: each starts on a cache line, as an allocation would.
 constexpr int64_t kAlignNumbers = 16;
@@ -139,8 +145,14 @@ class SingleProcess : public GradientSync {
   void all_reduce_sum(Tensor&) override {}
   void all_reduce_max(Tensor&) override {}
   void barrier() override {}
+  std::string share(const std::string& text) override { return text; }
   void abort() override {}
   uint64_t bytes_exchanged() const override { return 0; }
+  void enter(RankStage, std::function<double()>) override {}
+  void at_step(uint64_t) override {}
+  void require_all() override {}
+  void fail(const Error&) override {}
+  void finish_run() override {}
 
  private:
   std::vector<Tensor> parameters_;
@@ -157,14 +169,59 @@ std::string first_line(const std::exception& error) {
   return text.substr(0, text.find('\n'));
 }
 
+std::string beat_key(int rank) {
+  return "beat/" + std::to_string(rank);
+}
+
+std::vector<uint8_t> bytes_of_text(const std::string& text) {
+  return {text.begin(), text.end()};
+}
+
+// Over a connection of its own: the trainer's may be busy waiting.
+class StoreBoard : public RankBoard {
+ public:
+  StoreBoard(c10::intrusive_ptr<c10d::Store> store, int world) : store_(std::move(store)) {
+    for (int rank = 0; rank < world; ++rank) keys_.push_back(beat_key(rank));
+  }
+  void set(int rank, const std::string& text) override { store_->set(beat_key(rank), bytes_of_text(text)); }
+  std::vector<std::string> get_all() override {
+    std::vector<std::string> texts;
+    for (const std::vector<uint8_t>& bytes : store_->multiGet(keys_)) texts.emplace_back(bytes.begin(), bytes.end());
+    return texts;
+  }
+
+ private:
+  c10::intrusive_ptr<c10d::Store> store_;
+  std::vector<std::string> keys_;
+};
+
+// Where the process itself hangs, nothing is left to unwind; everything on disk is published by rename.
+[[noreturn]] void end_process(const std::string& message, ErrorKind kind) {
+  constexpr int kFailed = 1, kDamage = 4;
+  std::fprintf(stderr, "imgtrain: error: %s\n", message.c_str());
+  std::fflush(stderr);
+  std::_Exit(kind == ErrorKind::kCorruption ? kDamage : kFailed);
+}
+
+// How often a wait for an exchange looks whether a rank is lost.
+constexpr std::chrono::milliseconds kLookEvery{250};
+constexpr uint64_t kMaxSharedBytes = uint64_t{64} << 20;
+
 class ManyProcesses : public GradientSync {
  public:
   ManyProcesses(const Launch& launch, c10::intrusive_ptr<c10d::Store> store, c10::intrusive_ptr<c10d::Backend> backend,
-                const GradientSyncOptions& options)
-      : launch_(launch), options_(options), store_(std::move(store)), backend_(std::move(backend)) {}
+                const GradientSyncOptions& options, const std::string& host, std::shared_ptr<RankBoard> board)
+      : launch_(launch),
+        options_(options),
+        store_(std::move(store)),
+        backend_(std::move(backend)),
+        gloo_(backend_->getBackendName() == c10d::GLOO_BACKEND_NAME),
+        watch_(launch.rank, launch.world, host, std::move(board), watch_options()) {}
 
   ~ManyProcesses() override {
     for (const Tensor& parameter : parameters_) torch::autograd::impl::set_post_acc_grad_hooks(parameter, nullptr);
+    // Its destructor would wait for exchanges that nobody answers.
+    if (failed_) static_cast<void>(backend_.release());
   }
 
   int rank() const override { return launch_.rank; }
@@ -172,12 +229,12 @@ class ManyProcesses : public GradientSync {
 
   void broadcast(const std::vector<Tensor>& tensors) override {
     torch::NoGradGuard no_grad;
-    guarded("broadcast of rank 0's weights", [&] {
+    guarded("broadcast from rank 0", [&] {
       for (const Tensor& tensor : tensors) {
         // Dense memory travels as it lies: rank 0's layout is every rank's.
         std::vector<Tensor> wire = {tensor.detach()};
         if (!tensor.is_non_overlapping_and_dense()) wire[0] = tensor.detach().contiguous();
-        backend_->broadcast(wire)->wait();
+        await(backend_->broadcast(wire));
         if (!wire[0].is_alias_of(tensor)) tensor.detach().copy_(wire[0]);
       }
     });
@@ -206,7 +263,7 @@ class ManyProcesses : public GradientSync {
     while (next_ < buckets_->buckets().size()) send(buckets_->buckets()[next_++]);
     guarded("exchange of gradients", [&] {
       for (Bucket& bucket : buckets_->buckets()) {
-        bucket.work->wait();
+        await(bucket.work);
         bucket.work.reset();
         if (bucket.wire.defined()) bucket.flat.copy_(bucket.wire);
       }
@@ -226,18 +283,117 @@ class ManyProcesses : public GradientSync {
       throw Error(ErrorKind::kInternal, "a barrier was reached by another number of ranks than there are");
   }
 
+  std::string share(const std::string& text) override {
+    torch::NoGradGuard no_grad;
+    const torch::Device device = barrier_options().device();
+    Tensor size = torch::full({1}, static_cast<int64_t>(text.size()), torch::dtype(torch::kLong).device(device));
+    broadcast({size});
+    const auto bytes = static_cast<uint64_t>(size.item<int64_t>());
+    if (bytes > kMaxSharedBytes)
+      throw Error(ErrorKind::kInternal, "rank 0 shares a text of " + std::to_string(bytes) + " bytes");
+    Tensor letters = torch::empty({static_cast<int64_t>(bytes)}, torch::kByte);
+    if (launch_.rank == 0) std::copy(text.begin(), text.end(), letters.mutable_data_ptr<uint8_t>());
+    letters = letters.to(device);
+    if (bytes > 0) broadcast({letters});
+    letters = letters.cpu();
+    const uint8_t* begin = letters.const_data_ptr<uint8_t>();
+    return {begin, begin + bytes};
+  }
+
   void abort() override { backend_->abort(); }
   uint64_t bytes_exchanged() const override { return bytes_; }
 
+  void enter(RankStage stage, std::function<double()> read_seconds) override {
+    watch_.enter(stage, std::move(read_seconds));
+  }
+  void at_step(uint64_t step) override { watch_.at_step(step); }
+  void require_all() override {
+    guarded("exchange between ranks", [&] { require_no_verdict(); });
+  }
+  void finish_run() override {
+    if (!told_) watch_.finish();
+    told_ = true;
+  }
+  void fail(const Error& error) override {
+    if (told_) return;
+    told_ = true;
+    const bool follows = failed_ || watch_.verdict().has_value();
+    failed_ = true;
+    watch_.fail(error.kind(), error.what(), follows);
+  }
+
  private:
+  RankWatchOptions watch_options() {
+    RankWatchOptions options;
+    options.limits = options_.limits;
+    options.serves_board = launch_.rank == 0 && !launch_.store_is_served;
+    options.board_name = launch_.store_is_served ? "the launcher's meeting point at " + launch_.master_address + ":" +
+                                                       std::to_string(launch_.master_port)
+                                                 : rank_text(0, launch_.world) + " at " + launch_.master_address;
+    options.on_verdict = [this](const Verdict& verdict) {
+      if (options_.warn) options_.warn(verdict.message);
+      if (!gloo_) abort();
+    };
+    options.give_up = [prefix = rank_text(launch_.rank, launch_.world)](const Verdict& verdict) {
+      end_process(prefix + ": " + verdict.message, verdict.kind);
+    };
+    return options;
+  }
+
+  // While it lives this rank is in communication.
+  class Communicating {
+   public:
+    explicit Communicating(RankWatch& watch) : watch_(watch), before_(watch.stage()) {
+      watch_.enter(RankStage::kCommunication);
+    }
+    ~Communicating() { watch_.enter(before_); }
+    Communicating(const Communicating&) = delete;
+    Communicating& operator=(const Communicating&) = delete;
+
+   private:
+    RankWatch& watch_;
+    const RankStage before_;
+  };
+
+  // Runs an exchange. What it fails with says which rank is to blame, where that can be found out.
   template <typename Body>
-  void guarded(const char* stage, const Body& body) {
+  void guarded(const char* what, const Body& body) {
     try {
       body();
     } catch (const std::exception& error) {
-      throw Error(ErrorKind::kIo,
-                  rank_text(launch_.rank, launch_.world) + ": " + stage + " failed: " + first_line(error), {}, {},
-                  "another rank probably ended or stalled; its own log says why");
+      failed_ = true;
+      const auto verdict = watch_.blame();
+      throw Error(verdict ? verdict->kind : ErrorKind::kIo,
+                  rank_text(launch_.rank, launch_.world) + ": " + what +
+                      " failed: " + (verdict ? verdict->message : first_line(error)),
+                  {}, {}, "the log of the rank to blame says more; the same command goes on from the last checkpoint");
+    }
+  }
+
+  void require_no_verdict() const {
+    if (const auto verdict = watch_.verdict()) throw std::runtime_error(verdict->message);
+  }
+
+  // Gloo cannot be told to give up: whoever waits for it looks up now and then. NCCL is aborted by the watch.
+  void await(const c10::intrusive_ptr<c10d::Work>& work) {
+    const Communicating scope(watch_);
+    require_no_verdict();
+    if (!gloo_) {
+      work->wait();
+      return;
+    }
+    while (true) {
+      try {
+        work->wait(kLookEvery);
+        return;
+      } catch (const std::exception&) {
+        // It may have ended in the very moment in which patience did.
+        if (work->isCompleted()) {
+          work->wait();
+          return;
+        }
+        if (watch_.verdict()) throw;
+      }
     }
   }
 
@@ -265,24 +421,27 @@ class ManyProcesses : public GradientSync {
       c10d::AllreduceOptions options;
       options.reduceOp = op;
       std::vector<Tensor> tensors = {tensor};
-      backend_->allreduce(tensors, options)->wait();
+      await(backend_->allreduce(tensors, options));
     });
   }
 
   torch::TensorOptions barrier_options() const {
-    return backend_->getBackendName() == c10d::GLOO_BACKEND_NAME ? torch::TensorOptions(torch::kCPU)
-                                                                 : torch::TensorOptions(torch::kCUDA);
+    return gloo_ ? torch::TensorOptions(torch::kCPU) : torch::TensorOptions(torch::kCUDA);
   }
 
   const Launch launch_;
   const GradientSyncOptions options_;
   c10::intrusive_ptr<c10d::Store> store_;
   c10::intrusive_ptr<c10d::Backend> backend_;
+  const bool gloo_;
   std::vector<Tensor> parameters_;
   std::unique_ptr<GradientBuckets> buckets_;
   bool exchanging_ = false;
   size_t next_ = 0;  // The next bucket to go out.
   uint64_t bytes_ = 0;
+  std::atomic<bool> failed_{false};
+  bool told_ = false;  // The others know how this rank ended.
+  RankWatch watch_;    // Its threads look at what is above.
 };
 
 // --- Rendezvous.
@@ -307,12 +466,14 @@ std::string device_identity([[maybe_unused]] torch::Device device) {
   return {};
 }
 
-c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, std::chrono::milliseconds timeout) {
+// `serves`: whether this connection is also the store itself.
+c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, bool serves, std::chrono::milliseconds timeout) {
   c10d::TCPStoreOptions options;
   options.port = launch.master_port;
-  options.isServer = launch.rank == 0 && !launch.store_is_served;
+  options.isServer = serves;
   options.waitWorkers = false;
   options.timeout = timeout;
+  if (serves && launch.store_descriptor >= 0) options.masterListenFd = launch.store_descriptor;
   try {
     auto store = c10::make_intrusive<c10d::TCPStore>(launch.master_address, options);
     return c10::make_intrusive<c10d::PrefixStore>("imgtrain/" + launch.run_id, std::move(store));
@@ -332,10 +493,6 @@ c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, std::chrono::mi
 std::string text_of(const std::vector<uint8_t>& bytes) {
   return {bytes.begin(), bytes.end()};
 }
-std::vector<uint8_t> bytes_of_text(const std::string& text) {
-  return {text.begin(), text.end()};
-}
-
 // What rank 0 finds out about the gathering. Empty: all is well.
 struct Verdict {
   ErrorKind kind = ErrorKind::kIo;
@@ -434,6 +591,16 @@ void require_pinned_libtorch() {
 
 }  // namespace
 
+InputWait::InputWait(GradientSync& sync, std::function<double()> read_seconds)
+    : sync_(sync), exceptions_(std::uncaught_exceptions()) {
+  sync_.enter(RankStage::kReading, std::move(read_seconds));
+}
+
+InputWait::~InputWait() {
+  // Where the input failed, that is where this rank was.
+  sync_.enter(std::uncaught_exceptions() > exceptions_ ? RankStage::kReading : RankStage::kCompute);
+}
+
 std::unique_ptr<GradientSync> make_gradient_sync(const Launch& launch, torch::Device device,
                                                  const GradientSyncOptions& options) {
   require_pinned_libtorch();
@@ -441,11 +608,19 @@ std::unique_ptr<GradientSync> make_gradient_sync(const Launch& launch, torch::De
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = kLogErrorsOnly;
   if (launch.world == 1) return std::make_unique<SingleProcess>();
   const std::chrono::milliseconds timeout = options.timeout;
-  auto store = open_store(launch, timeout);
+  auto store = open_store(launch, launch.rank == 0 && !launch.store_is_served, timeout);
+  const std::string host = host_name() + " (" + own_address_towards(launch.master_address) + ")";
+  try {
+    // Before the meeting, so that everyone's record is there after it.
+    store->set(beat_key(launch.rank), bytes_of_text(to_text({.host = host})));
+  } catch (const std::exception&) {  // The meeting says so.
+  }
   meet(launch, *store, device, timeout);
   try {
+    auto board = std::make_shared<StoreBoard>(open_store(launch, /*serves=*/false, kBoardTimeout), launch.world);
     auto backend = make_backend(launch, store, device, timeout);
-    return std::make_unique<ManyProcesses>(launch, std::move(store), std::move(backend), options);
+    return std::make_unique<ManyProcesses>(launch, std::move(store), std::move(backend), options, host,
+                                           std::move(board));
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {

@@ -12,11 +12,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/train/run/launch.h"
+#include "engine/train/run/rank_watch.h"
+#include "format/error.h"
 
 namespace imgtrain {
 
@@ -25,9 +28,14 @@ struct GradientSyncOptions {
   uint64_t first_bucket_bytes = 1ull << 20;  // Small, so that communication starts early in backward.
   bool compress_bf16 = false;                // Gradients travel as bfloat16: half the bytes, 8 bits of precision.
   std::chrono::seconds timeout{600};         // For the rendezvous and for each exchange.
+  RankLimits limits;                         // Beyond which a rank is taken for lost, or for standing still.
+  // Says at once, from another thread, which rank that is.
+  std::function<void(const std::string&)> warn;
 };
 
-// Throws Error(kIo) naming rank and stage when an exchange fails or times out; the process should then end.
+// Throws Error when an exchange fails or another rank is lost, stands still or failed, with the culprit's rank, host
+// and stage where it can be found out (rank_watch.h), and of the kind that it failed with; the process should then end.
+// Where it cannot, because it hangs elsewhere, it is ended a few seconds later with that message.
 class GradientSync {
  public:
   virtual ~GradientSync() = default;
@@ -52,11 +60,37 @@ class GradientSync {
   virtual void all_reduce_sum(torch::Tensor& tensor) = 0;
   virtual void all_reduce_max(torch::Tensor& tensor) = 0;
   virtual void barrier() = 0;
+  // Rank 0's text is everyone's result.
+  virtual std::string share(const std::string& text) = 0;
   // Any thread: gives up. On CUDA exchanges in flight end with an error; Gloo's end on the other ranks when this
   // process does, which should be next.
   virtual void abort() = 0;
 
   virtual uint64_t bytes_exchanged() const = 0;  // Of gradients, on this rank, since attach().
+
+  // What the other ranks should know of this one; see RankWatch. Alone there is nobody to tell.
+  virtual void enter(RankStage stage, std::function<double()> read_seconds = {}) = 0;
+  virtual void at_step(uint64_t step) = 0;
+  // Throws where a rank is lost. What exchanges made before are whole where it does not: an exchange in flight may be
+  // cut short when one is, and leave anything behind.
+  virtual void require_all() = 0;
+  // The run ends with this error: the others hear of it, and of whose fault it is, before this returns.
+  virtual void fail(const imgpack::Error& error) = 0;
+  // It ended well: the others go on without this rank.
+  virtual void finish_run() = 0;
+};
+
+// Tells the others that this rank waits for its input while it lives. `read_seconds`: see RankWatch::enter().
+class InputWait {
+ public:
+  InputWait(GradientSync& sync, std::function<double()> read_seconds);
+  ~InputWait();
+  InputWait(const InputWait&) = delete;
+  InputWait& operator=(const InputWait&) = delete;
+
+ private:
+  GradientSync& sync_;
+  const int exceptions_;
 };
 
 // A world of one needs no network; else Gloo where `device` is the CPU and NCCL on CUDA. Returns when all ranks are

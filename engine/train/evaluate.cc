@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "engine/train/compute_device.h"
+#include "engine/train/evaluation_setup.h"
 #include "engine/train/evaluator.h"
 #include "engine/train/model_setup.h"
+#include "engine/train/rank_setup.h"
 #include "engine/train/run/input_options.h"
 #include "engine/train/trainer.h"
 #include "engine/train/weights_source.h"
@@ -19,17 +21,6 @@ namespace {
 namespace json = boost::json;
 using imgpack::Error;
 using imgpack::ErrorKind;
-
-// The label set `real` of the split; nullopt: the data set has none.
-std::optional<RealLabels> real_labels(imgpack::FileSystem& fs, const imgpack::Dataset& dataset,
-                                      const std::string& split) {
-  for (const imgpack::LabelSetInfo& info : dataset.manifest().label_sets) {
-    if (info.name != "real" || info.split != split) continue;
-    return RealLabels(imgpack::read_label_set(fs, dataset.folder(), info), dataset.split(split),
-                      static_cast<int64_t>(dataset.manifest().classes.size()));
-  }
-  return std::nullopt;
-}
 
 // Weights of another set of classes would give numbers that mean nothing.
 void require_same_classes(const TensorFile& file, const ResNetOptions& model, const imgpack::Dataset& dataset,
@@ -56,7 +47,17 @@ void require_same_classes(const TensorFile& file, const ResNetOptions& model, co
 
 }  // namespace
 
-EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request, RunListener& listener) {
+std::optional<RealLabels> real_labels(imgpack::FileSystem& fs, const imgpack::Dataset& dataset,
+                                      const std::string& split) {
+  for (const imgpack::LabelSetInfo& info : dataset.manifest().label_sets) {
+    if (info.name != "real" || info.split != split) continue;
+    return RealLabels(imgpack::read_label_set(fs, dataset.folder(), info), dataset.split(split),
+                      static_cast<int64_t>(dataset.manifest().classes.size()));
+  }
+  return std::nullopt;
+}
+
+OpenedEvaluation open_evaluation(imgpack::FileSystem& fs, const EvaluateRequest& request, RunListener& listener) {
   EvaluateOutcome outcome;
   if (request.best && !std::filesystem::is_directory(request.checkpoint))
     throw Error(ErrorKind::kUsage, "best: expected a run folder as the checkpoint", request.checkpoint);
@@ -70,31 +71,44 @@ EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request
   RunConfig& config = outcome.config;
   outcome.split = request.split.empty() ? config.val_split : request.split;
 
-  const imgpack::Dataset dataset = imgpack::Dataset::open(fs, request.shards);
+  imgpack::Dataset dataset = imgpack::Dataset::open(fs, request.shards);
   const Launch launch = launch_from_environment();
   const torch::Device device = choose_device(config, launch.local_rank);
   configure_compute(config, device, launch.local_world);
   config.input_threads = choose_input_threads(config, device, launch.local_world);
-  const auto sync = make_gradient_sync(launch, device);
-  ResNet model = load_model(file, outcome.weights, device);
-  require_same_classes(file, model->options(), dataset, outcome.weights);
+  auto sync = make_gradient_sync(launch, device, sync_options(config, listener));
+  ResNet model = telling_failure(*sync, [&] {
+    ResNet loaded = load_model(file, outcome.weights, device);
+    if (config.precision == Precision::kFp64) loaded->to(torch::kDouble);
+    require_same_classes(file, loaded->options(), dataset, outcome.weights);
+    return loaded;
+  });
   outcome.model = describe(model->options()).at("model");
   outcome.classes = model->options().num_classes;
-
-  Evaluator evaluator(fs, dataset, outcome.split, config, device, *sync);
   outcome.class_list = dataset.manifest().classes;
-  std::vector<EvaluationView> views;
-  for (const auto& [size, resize] : request.sizes) views.push_back({size, resize});
-  if (views.empty()) views.push_back({config.eval_size, config.eval_resize});
-  const auto real = real_labels(fs, dataset, outcome.split);
-  const auto results = evaluator.run(model, listener, views, real ? &*real : nullptr);
-  outcome.stopped = !results;
-  if (!results) return outcome;
-  for (const ViewResult& result : *results) {
-    outcome.sizes.push_back({result.view.size, result.view.resize, result.totals, result.classes,
-                             real ? std::optional(result.real) : std::nullopt});
-  }
-  return outcome;
+  outcome.leads = sync->rank() == 0;
+  return {std::move(outcome), std::move(dataset), device, std::move(sync), std::move(model)};
+}
+
+EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request, RunListener& listener) {
+  OpenedEvaluation opened = open_evaluation(fs, request, listener);
+  return reporting_failure(*opened.sync, [&]() -> EvaluateOutcome {
+    EvaluateOutcome& outcome = opened.outcome;
+    const RunConfig& config = outcome.config;
+    Evaluator evaluator(fs, opened.dataset, outcome.split, config, opened.device, *opened.sync);
+    std::vector<EvaluationView> views;
+    for (const auto& [size, resize] : request.sizes) views.push_back({size, resize});
+    if (views.empty()) views.push_back({config.eval_size, config.eval_resize});
+    const auto real = real_labels(fs, opened.dataset, outcome.split);
+    const auto results = evaluator.run(opened.model, listener, views, real ? &*real : nullptr);
+    outcome.stopped = !results;
+    if (!results) return std::move(outcome);
+    for (const ViewResult& result : *results) {
+      outcome.sizes.push_back({result.view.size, result.view.resize, result.totals, result.classes,
+                               real ? std::optional(result.real) : std::nullopt});
+    }
+    return std::move(outcome);
+  });
 }
 
 }  // namespace imgtrain

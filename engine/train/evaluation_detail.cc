@@ -74,4 +74,26 @@ RealTotals DetailCounts::real() const {
   return {static_cast<uint64_t>(values[0]), static_cast<uint64_t>(values[1])};
 }
 
+void append_predictions(const Tensor& logits, const Tensor& labels, const uint64_t* ids,
+                        std::vector<Prediction>& predictions) {
+  const torch::NoGradGuard no_grad;
+  const Tensor shares = logits.to(torch::kFloat).softmax(/*dim=*/1);
+  const auto [confidence, predicted] = shares.max(/*dim=*/1);
+  const Tensor of_label = shares.gather(1, labels.unsqueeze(1)).squeeze(1);
+  const Tensor highest = std::get<1>(logits.topk(std::min<int64_t>(5, logits.size(1)), /*dim=*/1));
+  const Tensor in_top5 = highest.eq(labels.unsqueeze(1)).any(/*dim=*/1);
+  // One copy to the host; doubles hold all of it exactly.
+  const Tensor rows =
+      torch::stack({labels.to(torch::kDouble), predicted.to(torch::kDouble), confidence.to(torch::kDouble),
+                    of_label.to(torch::kDouble), in_top5.to(torch::kDouble)},
+                   /*dim=*/1)
+          .cpu()
+          .contiguous();
+  const auto* values = rows.const_data_ptr<double>();
+  for (int64_t i = 0; i < labels.size(0); ++i, values += 5) {
+    predictions.push_back({ids[i], static_cast<int32_t>(values[0]), static_cast<int32_t>(values[1]),
+                           static_cast<float>(values[2]), static_cast<float>(values[3]), values[4] != 0});
+  }
+}
+
 }  // namespace imgtrain

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/report/portable/prediction.h"
 #include "engine/train/run/class_report.h"
 #include "format/dataset.h"
 #include "format/label_set.h"
@@ -42,5 +43,9 @@ class DetailCounts {
   const RealLabels* real_;
   torch::Tensor sums_;
 };
+
+// Adds a row for every image of a batch. `ids`: as many as there are labels, on the host. Waits for the device.
+void append_predictions(const torch::Tensor& logits, const torch::Tensor& labels, const uint64_t* ids,
+                        std::vector<Prediction>& predictions);
 
 }  // namespace imgtrain

@@ -56,8 +56,8 @@ std::optional<Totals> Evaluator::run(ResNet& model, RunListener& listener) {
 }
 
 std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener& listener,
-                                                      const std::vector<EvaluationView>& views,
-                                                      const RealLabels* real) {
+                                                      const std::vector<EvaluationView>& views, const RealLabels* real,
+                                                      std::vector<Prediction>* predictions) {
   const torch::NoGradGuard no_grad;
   const auto start = std::chrono::steady_clock::now();
   const int64_t classes = model->options().num_classes;
@@ -87,7 +87,10 @@ std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener
   for (uint64_t i = 0; i < batches && !stopped; ++i) {
     uint64_t images = 0;
     for (Pass& pass : passes) {
-      const auto batch = pass.looking->feed.next();
+      const auto batch = [&] {
+        const InputWait waiting(sync_, [&] { return pass.looking->pipeline.stage_seconds().read; });
+        return pass.looking->feed.next();
+      }();
       if (!batch) throw Error(ErrorKind::kInternal, "the evaluation ended before its last batch");
       images = static_cast<uint64_t>(batch->global_count);
       if (batch->count > 0) {
@@ -95,6 +98,8 @@ std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener
             evaluation_logits(model, pass.looking->normalizer(batch->images), device_, config_);
         pass.totals.add(logits, batch->labels, cross_entropy_sum(logits, batch->labels, 0));
         pass.detail.add(logits, batch->labels, batch->ids);
+        if (predictions != nullptr && pass.looking == &first)
+          append_predictions(logits, batch->labels, batch->ids, *predictions);
       }
       pass.looking->feed.prefetch();
       pass.left_out += batch->left_out.size();

@@ -51,9 +51,11 @@ class Evaluator {
   std::optional<Totals> run(ResNet& model, RunListener& listener);
 
   // Several views in one pass: every batch is looked at in each of them before the next, so that its shards are read
-  // from the disk once. `real` may be null. nullopt and errors as above.
+  // from the disk once. `real` may be null. `predictions`, if it is not, is given a row for every image that this rank
+  // saw, in the first view (32 bytes each). nullopt and errors as above.
   std::optional<std::vector<ViewResult>> run(ResNet& model, RunListener& listener,
-                                             const std::vector<EvaluationView>& views, const RealLabels* real);
+                                             const std::vector<EvaluationView>& views, const RealLabels* real,
+                                             std::vector<Prediction>* predictions = nullptr);
 
   uint64_t images() const { return images_; }
 

@@ -37,11 +37,13 @@ enum class RunEnd {
 struct TrainOutcome {
   RunEnd end = RunEnd::kFinished;
   std::filesystem::path folder;
-  boost::json::object result;  // Of a finished run: what result.json holds.
+  boost::json::object result;  // Of a finished run: what result.json holds. Empty where another rank found it so.
+  bool leads = true;           // Of several ranks the first has the word.
 };
 
 // Trains, or goes on with the run that is in the folder. The same configuration gives the same weights, however often
-// it was interrupted (bit for bit on one kind of CPU with the same number of compute threads). Throws Error: kUsage for
+// it was interrupted (bit for bit on one kind of CPU with the same number of compute threads), and however many ranks
+// trained it (to float tolerance). Of several ranks only rank 0 touches the run folder. Throws Error: kUsage for
 // a configuration that cannot work or that differs from the run in the folder, kInvalidInput for data that does not
 // fit, kCorruption for damage, kIo.
 TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunListener& listener);
@@ -73,6 +75,7 @@ struct EvaluateOutcome {
   int64_t classes = 0;
   RunConfig config;
   bool stopped = false;
+  bool leads = true;  // Of several ranks the first has the word: it prints the result, which all of them have.
 };
 
 // Throws as train() does.

@@ -23,6 +23,14 @@ TrainingStep::TrainingStep(ResNet model, const RunConfig& config, torch::Device 
       normalizer_(device, config.precision == Precision::kFp64 ? torch::kDouble : torch::kFloat),
       clock_(device) {
   sync_.attach(optimizer_.parameters());
+  if (config.sync_bn && sync_.world() > 1) {
+    if (config.batch < sync_.world())
+      throw imgpack::Error(imgpack::ErrorKind::kUsage,
+                           "sync_bn: expected a batch of at least one image a rank, found " +
+                               std::to_string(config.batch) + " images for " + std::to_string(sync_.world()) +
+                               " ranks");
+    synchronize_batch_norm(*model_, [this](Tensor& tensor) { sync_.all_reduce_sum(tensor); });
+  }
   if (config.drop_path > 0) drop_rates_ = drop_path_rates(model_->options().depth, config.drop_path);
 }
 

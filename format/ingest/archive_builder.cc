@@ -17,7 +17,6 @@
 #include "format/ingest/spill_store.h"
 #include "format/ingest/thread_limit.h"
 #include "format/record.h"
-#include "format/shard_reader.h"
 
 namespace imgpack::ingest {
 namespace {
@@ -373,16 +372,15 @@ Reading read_archives(const PassJob& job, const Wanted& wanted, bool keeps, cons
 }
 
 // What shards of an unfinished build are still good, told before its plan is known again.
-Wanted wanted_of(FileSystem& fs, const path& out, const OutputHold& hold, const BuildOptions& options,
-                 BuildObserver& observer) {
+Wanted wanted_of(FileSystem& fs, const path& out, const OutputHold& hold, const BuildOptions& options) {
   Wanted wanted(hold.found() == OutputState::kNew || hold.found() == OutputState::kUnfinished);
   if (options.part) wanted.set_part(*options.part, options.pack);
   const auto state = hold.state();
   if (!state) return wanted;
   for (const FinishedShard& shard : state->finished) {
-    if (!is_intact(fs, out, shard, state->plan_id, observer)) continue;
-    const ShardReader reader(fs, out / shard.summary.file);
-    wanted.add_finished(shard.split, shard.number, reader.header().shard_count);
+    const auto found = intact_header(fs, out, shard, state->plan_id);
+    if (const auto* header = std::get_if<ShardHeader>(&found))
+      wanted.add_finished(shard.split, shard.number, header->shard_count);
   }
   return wanted;
 }
@@ -405,10 +403,9 @@ void refuse_other_options(FileSystem& fs, const path& out, const OutputHold& hol
   for (const auto& [key, value] : facts) {
     if (now.contains(key) || (key == "part" && hold.found() != OutputState::kFinished)) there[key] = value;
   }
-  std::string text;
-  for (const std::string& line : differences(there, now)) text += "\n  " + line;
-  if (text.empty()) return;
-  throw Error(ErrorKind::kInvalidInput, "a build with other options is here:" + text, out, {},
+  const std::vector<std::string> lines = differences(there, now);
+  if (lines.empty()) return;
+  throw Error(ErrorKind::kInvalidInput, "a build with other options is here:" + joined_lines(lines), out, {},
               "name another folder, repeat the options, or build anew with --fresh");
 }
 
@@ -430,7 +427,7 @@ ArchiveBuild build_archives(FileSystem& fs, const ArchiveSet& archives, const La
       [&](const std::string& note) { observer.on_note(note); });
   refuse_other_options(fs, out, hold, options);
   const PassJob job{fs, archives, out, options, observer, stop};
-  const Wanted wanted = wanted_of(fs, out, hold, options, observer);
+  const Wanted wanted = wanted_of(fs, out, hold, options);
   const bool keeps = hold.found() == OutputState::kNew || hold.found() == OutputState::kUnfinished;
   Reading reading = read_archives(job, wanted, keeps, labels);
   observer.on_source(reading.source);

@@ -2,32 +2,20 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "format/ingest/image_name.h"
+#include "format/ingest/plain_text.h"
 
 namespace imgpack::ingest {
 namespace {
 
-constexpr size_t kMaxPathBytes = 4096;
 constexpr size_t kSearchDepth = 2;  // As for folders: split folders lie at most so deep.
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& letter : out) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  return out;
-}
-
-std::string_view file_name_of(std::string_view path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
 
 constexpr std::array<std::string_view, 10> kExtensions = {".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz",
                                                           ".tbz2",   ".txz",     ".tzst",   ".tar",     ".zip"};
 
 size_t extension_bytes(std::string_view name) {
-  const std::string lowered = lower(name);
+  const std::string lowered = lower_case(name);
   for (const std::string_view extension : kExtensions) {
     if (lowered.size() > extension.size() && lowered.ends_with(extension)) return extension.size();
   }
@@ -71,7 +59,7 @@ std::string_view split_of_flat(std::string_view name) {
 }  // namespace
 
 ArchiveRole role_of(std::string_view archive_name) {
-  const std::string name = lower(file_name_of(archive_name));
+  const std::string name = lower_case(last_component(archive_name));
   const auto has = [&](std::string_view word) { return name.find(word) != std::string::npos; };
   if (has("img_train_t3") || has("bbox_train") || has("bbox_test")) return ArchiveRole::kOther;
   if (has("bbox_val")) return ArchiveRole::kBoxes;
@@ -89,7 +77,7 @@ bool is_archive_name(std::string_view file_name) {
 }
 
 std::string archive_stem(std::string_view file_name) {
-  const std::string_view name = file_name_of(file_name);
+  const std::string_view name = last_component(file_name);
   return std::string(name.substr(0, name.size() - extension_bytes(name)));
 }
 

@@ -1,10 +1,10 @@
 #include "format/ingest/archive_source.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "format/error.h"
 #include "format/ingest/image_name.h"
+#include "format/ingest/plain_text.h"
 #include "format/ingest/source.h"
 
 namespace imgpack::ingest {
@@ -23,9 +23,7 @@ constexpr int kFolderDepth = 3;  // In which a folder beside archives is looked 
 
 std::string extension_of(std::string_view name) {
   const size_t dot = name.rfind('.');
-  std::string extension(dot == std::string_view::npos ? "" : name.substr(dot + 1));
-  for (char& letter : extension) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  return extension;
+  return dot == std::string_view::npos ? "" : lower_case(name.substr(dot + 1));
 }
 
 // Files that may say something of labels; the 544,546 annotations of train say nothing that is asked for.

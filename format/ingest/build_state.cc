@@ -101,17 +101,17 @@ std::vector<std::string> differences(const std::map<std::string, std::string>& t
   return lines;
 }
 
+std::string joined_lines(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += "\n  " + line;
+  return text;
+}
+
 std::string to_json(const BuildState& state) {
   std::string text = "{\n  \"imgpack_build\": " + std::to_string(kVersion) + ",\n  \"plan_id\": \"" +
                      to_hex(state.plan_id) + "\",\n  \"created_by\": " + json_quote(state.created_by) +
-                     ",\n  \"facts\": {";
+                     ",\n  \"facts\": " + json_strings(state.facts) + ",\n  \"finished\": [";
   const char* separator = "\n    ";
-  for (const auto& [key, value] : state.facts) {
-    text += separator + json_quote(key) + ": " + json_quote(value);
-    separator = ",\n    ";
-  }
-  text += "\n  },\n  \"finished\": [";
-  separator = "\n    ";
   for (const FinishedShard& shard : state.finished) {
     text += separator + finished_shard_json(shard);
     separator = ",\n    ";
@@ -138,6 +138,10 @@ BuildState parse_build_state(std::string_view text, const std::filesystem::path&
   root.string("checksum");
   root.finish();
   return state;
+}
+
+BuildState read_build_state(FileSystem& fs, const std::filesystem::path& file) {
+  return parse_build_state(read_text(fs, file, kMaxBuildStateBytes), file);
 }
 
 }  // namespace imgpack::ingest

@@ -44,6 +44,9 @@ std::map<std::string, std::string> manifest_facts(const Manifest& manifest);
 std::vector<std::string> differences(const std::map<std::string, std::string>& there,
                                      const std::map<std::string, std::string>& now);
 
+// Each line on one of its own, indented, for the end of an error's message.
+std::string joined_lines(const std::vector<std::string>& lines);
+
 // One finished shard as a JSON object, for files that list them.
 std::string finished_shard_json(const FinishedShard& shard);
 FinishedShard parse_finished_shard(StrictObject object);
@@ -51,5 +54,8 @@ FinishedShard parse_finished_shard(StrictObject object);
 std::string to_json(const BuildState& state);
 // Throws Error(kCorruption) naming the place, Error(kUnsupportedVersion).
 BuildState parse_build_state(std::string_view text, const std::filesystem::path& path);
+// The same of a file of at most kMaxBuildStateBytes. Throws Error(kIo), too.
+inline constexpr uint64_t kMaxBuildStateBytes = 1ull << 30;
+BuildState read_build_state(FileSystem& fs, const std::filesystem::path& file);
 
 }  // namespace imgpack::ingest

@@ -15,12 +15,6 @@ namespace {
 
 using std::filesystem::path;
 
-std::string joined_lines(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const std::string& line : lines) text += "\n  " + line;
-  return text;
-}
-
 class Build {
  public:
   Build(FileSystem& fs, const LabeledSource& source, ImageReader& reader, const path& out, const BuildOptions& options,
@@ -86,7 +80,12 @@ class Build {
     if (there.plan_id != plan_.plan_id || part_of(there.facts) != part_of(facts))
       refuse_other(there.facts, "an unfinished build");
     for (const FinishedShard& shard : there.finished) {
-      if (is_intact(fs_, out_, shard, plan_.plan_id, observer_)) state_.finished.push_back(shard);
+      const auto header = intact_header(fs_, out_, shard, plan_.plan_id);
+      if (const auto* why_not = std::get_if<std::string>(&header)) {
+        observer_.on_note(*why_not);
+      } else {
+        state_.finished.push_back(shard);
+      }
     }
     observer_.on_note("going on with the unfinished build in " + out_.string() + ": " +
                       std::to_string(state_.finished.size()) + " shards are finished");
@@ -237,18 +236,19 @@ class Build {
 
 }  // namespace
 
-bool is_intact(FileSystem& fs, const path& out, const FinishedShard& shard, uint64_t plan_id, BuildObserver& observer) {
+std::variant<ShardHeader, std::string> intact_header(FileSystem& fs, const path& out, const FinishedShard& shard,
+                                                     uint64_t plan_id) {
   try {
     const ShardReader reader(fs, out / shard.summary.file);
-    if (reader.header().plan_id == plan_id && reader.header().number == shard.number &&
-        reader.header().split == shard.split && reader.file().size() == shard.summary.bytes) {
-      return true;
+    const ShardHeader& header = reader.header();
+    if (header.plan_id == plan_id && header.number == shard.number && header.split == shard.split &&
+        reader.file().size() == shard.summary.bytes) {
+      return header;
     }
-    observer.on_note(shard.summary.file + " is of another build: it is packed again");
+    return shard.summary.file + " is of another build: it is packed again";
   } catch (const Error& error) {
-    observer.on_note(std::string(error.what()) + ": the shard is packed again");
+    return std::string(error.what()) + ": the shard is packed again";
   }
-  return false;
 }
 
 std::map<std::string, std::string> build_facts(const PackPlan& plan, const BuildOptions& options) {

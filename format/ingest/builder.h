@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <variant>
 
 #include "format/file.h"
 #include "format/ingest/labeling.h"
@@ -17,6 +18,7 @@
 #include "format/ingest/part_selection.h"
 #include "format/ingest/source.h"
 #include "format/manifest.h"
+#include "format/shard_writer.h"
 
 namespace imgpack::ingest {
 
@@ -69,10 +71,10 @@ BuildResult build(FileSystem& fs, const LabeledSource& source, ImageReader& read
                   const OutputHold& hold, const BuildOptions& options, BuildObserver& observer,
                   const std::atomic<bool>& stop);
 
-// Finished, still there, of this plan and readable as far as its index: bytes that changed since are verify's to find.
-// Says in a note why not.
-bool is_intact(FileSystem& fs, const std::filesystem::path& out, const FinishedShard& shard, uint64_t plan_id,
-               BuildObserver& observer);
+// The header of a finished shard that is still there, of this plan and readable as far as its index (bytes that changed
+// since are verify's to find), or a sentence that says why it is packed again.
+std::variant<ShardHeader, std::string> intact_header(FileSystem& fs, const std::filesystem::path& out,
+                                                     const FinishedShard& shard, uint64_t plan_id);
 
 // plan_facts(), and which part this is where it is one: what two builds in one folder are compared by.
 std::map<std::string, std::string> build_facts(const PackPlan& plan, const BuildOptions& options);

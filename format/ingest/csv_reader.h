@@ -33,7 +33,4 @@ class CsvReader {
   uint64_t row_line_ = 0;
 };
 
-// Without blanks at either end.
-std::string_view trimmed(std::string_view text);
-
 }  // namespace imgpack::ingest

@@ -1,7 +1,7 @@
 #include "format/ingest/devkit.h"
 
 #include <algorithm>
-#include <charconv>
+#include <limits>
 #include <map>
 #include <optional>
 
@@ -9,6 +9,7 @@
 #include "format/ingest/csv_reader.h"
 #include "format/ingest/ilsvrc2012.h"
 #include "format/ingest/image_name.h"
+#include "format/ingest/plain_text.h"
 
 namespace imgpack::ingest {
 namespace {
@@ -16,11 +17,9 @@ namespace {
 // An id map leads from a few lines to labels: a file where this share of the lines differs is another set's.
 constexpr uint64_t kMostContradictions = kIlsvrcValImages / 10;
 
-std::optional<uint32_t> number_of(std::string_view text) {
-  uint32_t value = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failure != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
+std::optional<uint32_t> id_in(std::string_view text) {
+  const auto number = whole_number(text, std::numeric_limits<uint32_t>::max());
+  return number ? std::optional(static_cast<uint32_t>(*number)) : std::nullopt;
 }
 
 bool is_wnid(std::string_view text) {
@@ -37,7 +36,7 @@ bool is_wnid(std::string_view text) {
 std::vector<uint32_t> parse_ground_truth(std::string_view text, const std::filesystem::path& path) {
   std::vector<uint32_t> ids;
   for_each_line(text, path, [&](std::string_view line, uint64_t number) {
-    const auto id = number_of(line);
+    const auto id = id_in(line);
     if (!id || *id == 0 || *id > kMaxDevkitId)
       fail_line(number,
                 "expected an id from 1 to " + std::to_string(kMaxDevkitId) + ", found '" + printable(line) + "'", path);
@@ -56,7 +55,7 @@ IdMap parse_id_map(std::string_view text, const std::filesystem::path& path) {
     while (!(line = trimmed(line)).empty()) {
       const size_t end = std::min(line.find_first_of(" \t,;"), line.size());
       const std::string_view word = line.substr(0, end);
-      if (!id) id = number_of(word);
+      if (!id) id = id_in(word);
       if (wnid.empty() && is_wnid(word)) wnid = word;
       line.remove_prefix(std::min(end + 1, line.size()));
     }

@@ -1,32 +1,10 @@
 #include "format/ingest/finish_dataset.h"
 
-#include <tbb/parallel_for.h>
-
 #include "format/dataset.h"
-#include "format/dataset_index.h"
 #include "format/error.h"
-#include "format/shard_reader.h"
 
 namespace imgpack::ingest {
-namespace {
-
 using std::filesystem::path;
-
-// Read back from what lies on the disk, whichever run wrote it.
-IndexFileSummary publish_index(FileSystem& fs, const path& out, const DatasetFrame& frame) {
-  std::vector<SplitColumns> splits;
-  for (size_t s = 0; s < frame.shards.size(); ++s) {
-    const std::string& name = frame.manifest.splits[s].name;
-    SplitColumns columns{name, std::vector<IndexColumns>(frame.shards[s])};
-    tbb::parallel_for(uint32_t{0}, frame.shards[s], [&](uint32_t number) {
-      columns.shards[number] = ShardReader(fs, out / shard_file_name(name, number)).columns();
-    });
-    splits.push_back(std::move(columns));
-  }
-  return publish_dataset_index(fs, out, splits);
-}
-
-}  // namespace
 
 Manifest manifest_so_far(const DatasetFrame& frame, const BuildState& finished) {
   Manifest manifest = frame.manifest;
@@ -53,11 +31,8 @@ Manifest finish_dataset(FileSystem& fs, const path& out, DatasetFrame frame, con
                   out);
     }
   }
-  const IndexFileSummary index = publish_index(fs, out, frame);
-  manifest.index_file = index.file;
-  manifest.index_bytes = index.bytes;
-  manifest.index_plan_bytes = index.plan_bytes;
-  manifest.index_digest = index.digest;
+  // Read back from what lies on the disk, whichever run wrote it.
+  publish_dataset_index(fs, out, read_shard_columns(fs, out, manifest), manifest);
   manifest.dataset_id = compute_dataset_id(manifest);
   publish_manifest(fs, out, manifest);
   fs.remove(out / kBuildStateFile);

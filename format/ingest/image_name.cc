@@ -4,18 +4,11 @@
 #include <array>
 #include <cctype>
 
+#include "format/ingest/plain_text.h"
 #include "format/utf8.h"
 
 namespace imgpack::ingest {
 namespace {
-
-constexpr size_t kMaxPathBytes = 4096;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& letter : out) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  return out;
-}
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
@@ -28,7 +21,7 @@ bool is_image_file(std::string_view file_name) {
   const size_t dot = file_name.rfind('.');
   if (dot == std::string_view::npos) return false;
   constexpr std::array<std::string_view, 8> extensions = {"jpeg", "jpg", "png", "webp", "bmp", "gif", "tif", "tiff"};
-  const std::string extension = lower(file_name.substr(dot + 1));
+  const std::string extension = lower_case(file_name.substr(dot + 1));
   return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
 }
 
@@ -47,6 +40,12 @@ bool is_ilsvrc_name(std::string_view file_name) {
     return rest.size() == 8 && std::all_of(rest.begin(), rest.end(), [](unsigned char c) { return std::isdigit(c); });
   }
   return false;
+}
+
+std::string_view last_component(std::string_view path) {
+  while (path.ends_with('/')) path.remove_suffix(1);
+  const size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
 std::string_view stem_of(std::string_view name) {

@@ -20,6 +20,9 @@ std::string_view split_of_folder(std::string_view folder_name);
 // `ILSVRC2012_val_00000001.JPEG`, `ILSVRC2012_test_00000001.JPEG`: names that are unique whatever folder they are in.
 bool is_ilsvrc_name(std::string_view file_name);
 
+// What comes after the last slash; slashes at the end do not count.
+std::string_view last_component(std::string_view path);
+
 // The file name without its last extension: `ILSVRC2012_val_00000001`.
 std::string_view stem_of(std::string_view name);
 

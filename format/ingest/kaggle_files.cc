@@ -5,6 +5,7 @@
 #include "format/ingest/csv_reader.h"
 #include "format/ingest/image_name.h"
 #include "format/ingest/label_table.h"
+#include "format/ingest/plain_text.h"
 
 namespace imgpack::ingest {
 namespace {

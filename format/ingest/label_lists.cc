@@ -1,7 +1,6 @@
 // Labels that people wrote by themselves: valprep.sh and CSV or TSV files.
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <iterator>
 #include <optional>
 
@@ -9,6 +8,7 @@
 #include "format/ingest/csv_reader.h"
 #include "format/ingest/image_name.h"
 #include "format/ingest/label_table.h"
+#include "format/ingest/plain_text.h"
 
 namespace imgpack::ingest {
 namespace {
@@ -23,22 +23,10 @@ std::vector<std::string_view> words_of(std::string_view line) {
   return words;
 }
 
-std::string_view last_component(std::string_view path) {
-  while (path.ends_with('/')) path.remove_suffix(1);
-  const size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(), [](unsigned char c) { return std::tolower(c); });
-  return result;
-}
-
 template <typename Names>
 std::optional<size_t> column_of(const std::vector<std::string>& header, const Names& names) {
   for (size_t c = 0; c < header.size(); ++c) {
-    if (std::find(std::begin(names), std::end(names), lower(trimmed(header[c]))) != std::end(names)) return c;
+    if (std::find(std::begin(names), std::end(names), lower_case(trimmed(header[c]))) != std::end(names)) return c;
   }
   return std::nullopt;
 }

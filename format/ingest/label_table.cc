@@ -6,6 +6,7 @@
 #include "format/ingest/csv_reader.h"
 #include "format/ingest/ilsvrc2012.h"
 #include "format/ingest/image_name.h"
+#include "format/ingest/plain_text.h"
 
 namespace imgpack::ingest {
 

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <set>
 #include <unordered_map>
 
 #include "format/error.h"
 #include "format/ingest/csv_reader.h"
 #include "format/ingest/image_name.h"
+#include "format/ingest/plain_text.h"
 #include "format/record.h"
 
 namespace imgpack::ingest {
@@ -22,17 +22,14 @@ constexpr uint64_t kMaxNumber = 999'999;  // Of a class that is given by its num
 constexpr size_t kExamples = 10;
 
 bool is_header(const std::vector<std::string>& fields) {
-  std::string first(trimmed(fields[0]));
-  for (char& letter : first) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+  const std::string first = lower_case(trimmed(fields[0]));
   constexpr std::array<std::string_view, 6> words = {"path", "file", "filename", "file_name", "image", "image_path"};
   return std::find(words.begin(), words.end(), first) != words.end();
 }
 
-std::optional<uint64_t> number_of(const std::string& label) {
-  uint64_t number = 0;
-  const auto [end, failure] = std::from_chars(label.data(), label.data() + label.size(), number);
-  if (failure != std::errc() || end != label.data() + label.size() || number > kMaxNumber) return std::nullopt;
-  return number;
+// `.tsv`, whatever the case.
+std::string list_extension(const path& file) {
+  return lower_case(file.extension().string());
 }
 
 // Names of the classes by label, and their list. Where labels are numbers, names are padded so that their order is the
@@ -49,7 +46,7 @@ ListClasses classes_of(const std::vector<ListedImage>& images) {
   for (const ListedImage& image : images) {
     if (image.label.empty()) continue;
     classes.name_of[image.label] = image.label;
-    const auto number = number_of(image.label);
+    const auto number = whole_number(image.label, kMaxNumber);
     all_numbers = all_numbers && number.has_value();
     largest = std::max(largest, number.value_or(0));
   }
@@ -59,7 +56,7 @@ ListClasses classes_of(const std::vector<ListedImage>& images) {
       const std::string digits = std::to_string(number);
       return std::string(width - digits.size(), '0') + digits;
     };
-    for (auto& [label, name] : classes.name_of) name = padded(*number_of(label));
+    for (auto& [label, name] : classes.name_of) name = padded(*whole_number(label, kMaxNumber));
     for (uint64_t number = 0; number <= largest; ++number) classes.list.classes.push_back({padded(number), ""});
     classes.list.origin = "numbers in the list";
     if (classes.name_of.size() <= largest) {
@@ -151,8 +148,7 @@ LabeledSplit label_split(const SourceSplit& split, const std::vector<Row>& rows,
 }  // namespace
 
 bool is_list_name(const path& file) {
-  std::string extension = file.extension().string();
-  for (char& letter : extension) letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+  const std::string extension = list_extension(file);
   return extension == ".csv" || extension == ".tsv";
 }
 
@@ -185,7 +181,7 @@ std::vector<ListedImage> parse_image_list(std::string_view text, char separator,
 
 LabeledSource read_image_list(FileSystem& fs, const path& given) {
   const path list = std::filesystem::absolute(given).lexically_normal();
-  const char separator = list.extension() == ".tsv" || list.extension() == ".TSV" ? '\t' : ',';
+  const char separator = list_extension(list) == ".tsv" ? '\t' : ',';
   const auto listed = parse_image_list(read_text(fs, list, kMaxListBytes), separator, list);
   const ListClasses classes = classes_of(listed);
   LabeledSource source;
@@ -208,7 +204,7 @@ LabeledSource read_image_list(FileSystem& fs, const path& given) {
       throw Error(ErrorKind::kInvalidInput, "file is too large for an image: expected at most 1 GiB",
                   source.scan.root / plain);
     }
-    if (plain.size() > 4096) throw Error(ErrorKind::kInvalidInput, "file name is too long", list);
+    if (plain.size() > kMaxPathBytes) throw Error(ErrorKind::kInvalidInput, "file name is too long", list);
     SourceImage one;
     one.name_begin = static_cast<uint16_t>(name_begin(plain, image.split));
     one.path = std::move(plain);

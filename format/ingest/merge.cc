@@ -22,12 +22,6 @@ struct Part {
   PartManifest manifest;
 };
 
-std::string joined_lines(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const std::string& line : lines) text += "\n  " + line;
-  return text;
-}
-
 std::vector<Part> read_parts(FileSystem& fs, const std::vector<path>& folders) {
   if (folders.empty()) throw Error(ErrorKind::kInvalidInput, "no part to merge");
   std::vector<Part> parts;

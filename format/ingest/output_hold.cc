@@ -5,12 +5,6 @@
 #include "format/reindex_file.h"
 
 namespace imgpack::ingest {
-namespace {
-
-constexpr uint64_t kMaxStateBytes = 1ull << 30;
-
-}  // namespace
-
 OutputHold::OutputHold(FileSystem& fs, const std::filesystem::path& out, const HoldOptions& options,
                        const std::function<void()>& before_creating,
                        const std::function<void(const std::string&)>& note)
@@ -63,7 +57,7 @@ void OutputHold::check_is_ours(OutputState found, const std::function<void(const
 std::optional<BuildState> OutputHold::state() const {
   const std::filesystem::path file = out_ / kBuildStateFile;
   if (!fs_.exists(file)) return std::nullopt;
-  return parse_build_state(read_text(fs_, file, kMaxStateBytes), file);
+  return read_build_state(fs_, file);
 }
 
 }  // namespace imgpack::ingest

@@ -13,13 +13,6 @@ namespace {
 constexpr uint64_t kVersion = 1;
 constexpr uint64_t kMaxPartBytes = layout::kMaxManifestBytes;
 
-std::string strings_json(const std::map<std::string, std::string>& strings) {
-  std::string text = "{";
-  for (const auto& [key, value] : strings)
-    text += (text.size() == 1 ? "\n    " : ",\n    ") + json_quote(key) + ": " + json_quote(value);
-  return text + "\n  }";
-}
-
 }  // namespace
 
 std::string to_json(const PartManifest& part) {
@@ -28,9 +21,9 @@ std::string to_json(const PartManifest& part) {
       "{\n  \"imgpack_part\": " + std::to_string(kVersion) + ",\n  \"part\": " + std::to_string(part.part.part) +
       ",\n  \"parts\": " + std::to_string(part.part.parts) + ",\n  \"plan_id\": \"" + to_hex(manifest.plan_id) +
       "\",\n  \"seed\": " + std::to_string(manifest.seed) + ",\n  \"created_by\": " + json_quote(manifest.created_by) +
-      ",\n  \"options\": " + strings_json(manifest.options) +
-      ",\n  \"provenance\": " + strings_json(manifest.provenance) +
-      ",\n  \"facts\": " + strings_json(part.finished.facts) + ",\n  \"splits\": [";
+      ",\n  \"options\": " + json_strings(manifest.options) +
+      ",\n  \"provenance\": " + json_strings(manifest.provenance) +
+      ",\n  \"facts\": " + json_strings(part.finished.facts) + ",\n  \"splits\": [";
   const char* separator = "\n    ";
   for (size_t s = 0; s < manifest.splits.size(); ++s) {
     text += separator + ("{\"name\": " + json_quote(manifest.splits[s].name)) +

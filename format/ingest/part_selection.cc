@@ -1,22 +1,15 @@
 #include "format/ingest/part_selection.h"
 
-#include <charconv>
 #include <cmath>
 
 #include "format/error.h"
+#include "format/ingest/plain_text.h"
 #include "format/record.h"
 
 namespace imgpack::ingest {
 namespace {
 
 using Environment = std::function<std::optional<std::string>(const char*)>;
-
-std::optional<uint64_t> number_of(const std::string& text) {
-  uint64_t number = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failure != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 [[noreturn]] void fail(const std::string& text, const std::string& why) {
   throw Error(ErrorKind::kUsage, "--part " + text + ": " + why);
@@ -25,7 +18,7 @@ std::optional<uint64_t> number_of(const std::string& text) {
 std::optional<uint64_t> variable(const std::string& text, const Environment& environment, const char* name) {
   const auto value = environment(name);
   if (!value) return std::nullopt;
-  const auto number = number_of(*value);
+  const auto number = whole_number(*value);
   if (!number) fail(text, std::string("expected a number in ") + name + ", found '" + *value + "'");
   return number;
 }
@@ -70,9 +63,9 @@ std::string PartSelection::text() const {
 PartSelection parse_part(const std::string& text, const Environment& environment) {
   const size_t slash = text.find('/');
   const std::string first = text.substr(0, slash), second = slash == std::string::npos ? "" : text.substr(slash + 1);
-  const auto parts = number_of(second);
+  const auto parts = whole_number(second);
   if (first != "auto") {
-    const auto part = number_of(first);
+    const auto part = whole_number(first);
     if (!part || !parts) fail(text, "expected i/n, auto or auto/n");
     return checked(text, *part, *parts);
   }

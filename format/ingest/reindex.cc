@@ -1,7 +1,6 @@
 #include "format/ingest/reindex.h"
 
 #include <tbb/enumerable_thread_specific.h>
-#include <tbb/parallel_for.h>
 #include <tbb/parallel_pipeline.h>
 
 #include <algorithm>
@@ -26,7 +25,6 @@ namespace {
 using std::filesystem::path;
 
 constexpr uint64_t kMiB = 1ull << 20;
-constexpr uint64_t kMaxStateBytes = 1ull << 30;
 constexpr const char* kOptionKey = "entropy_index";
 constexpr const char* kManifestKey = "manifest";  // Its text, in the state's facts.
 
@@ -87,7 +85,7 @@ class Reindex {
   // Takes over what an earlier run left, or turns the manifest into the state. False: there is nothing to do.
   bool begin() {
     if (fs_.exists(state_file_)) {
-      state_ = parse_build_state(read_text(fs_, state_file_, kMaxStateBytes), state_file_);
+      state_ = read_build_state(fs_, state_file_);
       manifest_ = parse_manifest(state_.facts[kManifestKey], state_file_);
       const std::string begun = state_.facts[kOptionKey];
       if (begun == wanted_) {
@@ -199,24 +197,8 @@ class Reindex {
     return record;
   }
 
-  std::vector<SplitColumns> read_columns() const {
-    std::vector<SplitColumns> splits;
-    for (const SplitInfo& split : manifest_.splits) {
-      SplitColumns columns{split.name, std::vector<IndexColumns>(split.shards.size())};
-      tbb::parallel_for(size_t{0}, split.shards.size(), [&](size_t number) {
-        columns.shards[number] = ShardReader(fs_, folder_ / split.shards[number].file).columns();
-      });
-      splits.push_back(std::move(columns));
-    }
-    return splits;
-  }
-
   void finish() {
-    const IndexFileSummary index = publish_dataset_index(fs_, folder_, read_columns());
-    manifest_.index_file = index.file;
-    manifest_.index_bytes = index.bytes;
-    manifest_.index_plan_bytes = index.plan_bytes;
-    manifest_.index_digest = index.digest;
+    publish_dataset_index(fs_, folder_, read_shard_columns(fs_, folder_, manifest_), manifest_);
     manifest_.options[kOptionKey] = wanted_;
     publish_manifest(fs_, folder_, manifest_);
     fs_.remove(state_file_);

@@ -1,7 +1,8 @@
 // Pictures of the synthetic sample: an object whose surface has the class's texture, somewhere in front of a cloudy
-// background. A class is a texture, and three of four of its objects are near a colour that is typical of it, as those of
-// natural classes are; everything else (background, place, size, turn, light, contrast, noise, bars in front) is drawn
-// anew for every picture. So a network makes progress in its first minute, on colour, and has to learn shapes to go on.
+// background. A class is a texture, and three of four of its objects are near a colour that is typical of it, as those
+// of natural classes are; everything else (background, place, size, turn, light, contrast, noise, bars in front) is
+// drawn anew for every picture. So a network makes progress in its first minute, on colour, and has to learn shapes to
+// go on.
 #pragma once
 
 #include <cstdint>

@@ -33,6 +33,7 @@ struct SourceImage {
 
 // A larger file is not taken for an image.
 inline constexpr uint64_t kMaxImageBytes = 1ull << 30;
+inline constexpr size_t kMaxPathBytes = 4096;  // Of an image in its split's folder, and of an entry of an archive.
 
 // One split of the source: `train`, `val` or `test`.
 struct SourceSplit {

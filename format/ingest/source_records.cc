@@ -4,13 +4,13 @@
 #include <utility>
 
 #include "format/error.h"
-#include "format/ingest/image_normaliser.h"
+#include "format/ingest/image_preparation.h"
 #include "format/record.h"
 
 namespace imgpack::ingest {
 
 SourceRecords::SourceRecords(const LabeledSource& source, ImageReader& reader, PackOptions options)
-    : source_(source), reader_(reader), options_(std::move(options)) {}
+    : source_(source), reader_(reader), options_(std::move(options)), decoding_(decoding_budget_bytes(1)) {}
 
 std::vector<std::string> SourceRecords::names(const ShardHeader& shard) {
   std::vector<std::string> names;
@@ -33,24 +33,13 @@ std::variant<Record, std::string> SourceRecords::make(const std::string& split_n
       std::lower_bound(split->images.begin(), split->images.end(), name,
                        [](const SourceImage& one, const std::string& wanted) { return one.name() < wanted; });
   if (image == split->images.end() || image->name() != name) return std::string("the source has no such image");
-  if (!is_canonical_name(name)) return std::string("bad-name");
-  std::vector<std::byte> bytes = reader_.read(*split, *image);
-  Record record;
-  record.meta.name = name;
-  record.meta.id = sample_id(split_name, name);
+  if (const auto refused = refuse_name(split_name, *image)) return refused->reason;
+  auto made = prepare_image(split_name, *image, reader_.read(*split, *image), options_, decoding_);
+  if (const auto* skipped = std::get_if<SkippedSource>(&made)) return skipped->reason;
+  auto& record = std::get<Record>(made);
   const auto position = static_cast<size_t>(split - source_.scan.splits.begin());
   record.meta.label = source_.splits[position].labels[static_cast<size_t>(image - split->images.begin())];
-  auto made = normalise_image(std::move(bytes), options_for(options_, record.meta.id));
-  if (const auto* quarantine = std::get_if<Quarantine>(&made))
-    return std::string(reason_name(quarantine->reason)) + ": " + quarantine->detail;
-  auto& normalised = std::get<NormalisedImage>(made);
-  record.meta.width = normalised.width;
-  record.meta.height = normalised.height;
-  record.meta.flags = normalised.flags;
-  record.sections.push_back({SectionType::kImage, true, std::move(normalised.jpeg)});
-  if (!normalised.entropy_index.empty())
-    record.sections.push_back({SectionType::kEntropyIndex, false, std::move(normalised.entropy_index)});
-  return record;
+  return std::move(record);
 }
 
 }  // namespace imgpack::ingest

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "format/ingest/labeling.h"
+#include "format/ingest/memory_budget.h"
 #include "format/ingest/pack_plan.h"
 #include "format/ingest/source.h"
 #include "format/repair.h"
@@ -27,6 +28,7 @@ class SourceRecords : public RecordSource {
   const LabeledSource& source_;
   ImageReader& reader_;
   const PackOptions options_;
+  MemoryBudget decoding_;
 };
 
 // Where only the classes are wanted of a source, because the options that records were made by are not known.

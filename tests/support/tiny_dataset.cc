@@ -71,11 +71,7 @@ Manifest write_dataset(FileSystem& fs, const std::filesystem::path& folder, cons
   std::vector<SplitColumns> columns(splits.size());
   for (size_t s = 0; s < splits.size(); ++s)
     manifest.splits.push_back(write_shards(fs, folder, splits[s], options, &columns[s]));
-  const IndexFileSummary index = publish_dataset_index(fs, folder, columns);
-  manifest.index_file = index.file;
-  manifest.index_bytes = index.bytes;
-  manifest.index_plan_bytes = index.plan_bytes;
-  manifest.index_digest = index.digest;
+  publish_dataset_index(fs, folder, columns, manifest);
   manifest.seed = options.seed;
   manifest.plan_id = options.plan_id;
   manifest.classes = options.classes;

@@ -58,6 +58,18 @@ void entry(std::string& out, const std::string& head, const std::string& help) {
   wrap(out, help, kHelpColumn, kHelpColumn);
 }
 
+void option_sections(std::string& out, const Verb& verb) {
+  for (const std::string& group : option_groups(verb)) {
+    out += "\n" + (group.empty() ? "OPTIONS" : group) + "\n";
+    for (const Option& option : verb.options) {
+      if (option.group == group) entry(out, option_head(option), option_help(option));
+    }
+    if (group.empty()) entry(out, "-h, --help", "Print this text and exit.");
+  }
+}
+
+}  // namespace
+
 std::string option_head(const Option& option) {
   std::string head = option.letter == 0 ? "" : std::string("-") + option.letter + ", ";
   head += "--" + option.name;
@@ -77,21 +89,19 @@ std::string option_help(const Option& option) {
   return help;
 }
 
-void option_sections(std::string& out, const std::vector<Option>& options) {
+std::vector<std::string> option_groups(const Verb& verb) {
   std::vector<std::string> groups = {""};
-  for (const Option& option : options) {
+  for (const Option& option : verb.options) {
     if (std::count(groups.begin(), groups.end(), option.group) == 0) groups.push_back(option.group);
   }
-  for (const std::string& group : groups) {
-    out += "\n" + (group.empty() ? "OPTIONS" : group) + "\n";
-    for (const Option& option : options) {
-      if (option.group == group) entry(out, option_head(option), option_help(option));
-    }
-    if (group.empty()) entry(out, "-h, --help", "Print this text and exit.");
-  }
+  return groups;
 }
 
-}  // namespace
+std::vector<ExitStatus> program_exit_status() {
+  return usual_exit_status({{3, "done, but some sources were skipped"},
+                            {4, "damage was found"},
+                            {5, "a file of a version that this build does not read"}});
+}
 
 std::string usage_line(const Program& program, const Verb& verb) {
   std::string line = program.name;
@@ -116,12 +126,12 @@ std::string program_help(const Program& program) {
   out += "\nOPTIONS\n";
   entry(out, "-h, --help", "Print this text and exit. `" + program.name + " VERB --help` explains a verb.");
   entry(out, "--version", "Print the version and how it was built, and exit.");
-  out += "\nEXIT STATUS\n";
-  for (const ExitStatus& row : usual_exit_status({{3, "done, but some sources were skipped"},
-                                                  {4, "damage was found"},
-                                                  {5, "a file of a version that this build does not read"}})) {
-    entry(out, std::to_string(row.code), row.when);
+  if (!program.topics.empty()) {
+    out += "\nTOPICS (" + program.name + " help TOPIC)\n";
+    for (const Topic& topic : program.topics) entry(out, topic.name, topic.summary);
   }
+  out += "\nEXIT STATUS\n";
+  for (const ExitStatus& row : program_exit_status()) entry(out, std::to_string(row.code), row.when);
   return out;
 }
 
@@ -133,7 +143,7 @@ std::string verb_help(const Program& program, const Verb& verb) {
     out += "\nARGUMENTS\n";
     for (const Positional& positional : verb.positionals) entry(out, positional.name, positional.help);
   }
-  option_sections(out, verb.options);
+  option_sections(out, verb);
   if (!verb.examples.empty()) {
     out += "\nEXAMPLES\n";
     for (const Example& example : verb.examples) {
@@ -144,6 +154,12 @@ std::string verb_help(const Program& program, const Verb& verb) {
   }
   out += "\nEXIT STATUS\n";
   for (const ExitStatus& row : verb.exit_status) entry(out, std::to_string(row.code), row.when);
+  return out;
+}
+
+std::string topic_help(const Program& program, const Topic& topic) {
+  std::string out = program.name + " help " + topic.name + " - " + topic.summary + "\n\n";
+  paragraphs(out, topic.text);
   return out;
 }
 

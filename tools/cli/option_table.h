@@ -20,6 +20,7 @@ struct Option {
   char letter = 0;                        // Short form: 'q' for -q. 0: none.
   bool repeatable = false;                // May be given several times; all values are kept. Otherwise the last wins.
   std::string group = {};                 // Heading that it stands under in the help. Empty: "OPTIONS".
+  std::vector<std::string> suggestions = {};  // Values that a shell offers for it; others are as good.
 };
 
 struct Positional {
@@ -51,6 +52,13 @@ struct Verb {
   std::function<int(const Arguments&)> run;  // Returns an ExitCode. May throw imgpack::Error.
 };
 
+// A page of help about something that several verbs share: `imgpack help exit-status`.
+struct Topic {
+  std::string name;     // Unlike any verb's.
+  std::string summary;  // One line without a full stop.
+  std::string text;     // As Verb::description.
+};
+
 struct Program {
   std::string name;     // `imgpack`
   std::string version;  // `0.1.0`
@@ -59,6 +67,7 @@ struct Program {
   std::vector<Verb> verbs;
   std::string default_verb = {};                // Taken where the first argument is an option. Empty: a verb is needed.
   std::vector<std::string> build_details = {};  // Further lines of --version.
+  std::vector<Topic> topics = {};               // What `PROGRAM help TOPIC` explains.
 };
 
 // Rows that several verbs share, so that they read the same everywhere.

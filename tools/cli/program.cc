@@ -13,6 +13,7 @@
 #include "tools/cli/arguments.h"
 #include "tools/cli/help.h"
 #include "tools/cli/run_tool.h"
+#include "tools/cli/shared_verbs.h"
 
 namespace imgpack::cli {
 namespace {
@@ -23,13 +24,32 @@ const Verb* find_verb(const Program& program, const std::string& name) {
   return at == program.verbs.end() ? nullptr : &*at;
 }
 
-const Verb& verb_or_error(const Program& program, const std::string& name) {
-  if (const Verb* verb = find_verb(program, name)) return *verb;
+[[noreturn]] void unknown(const Program& program, const std::string& what, const std::string& name,
+                          const std::vector<std::string>& names) {
+  const std::string guess = did_you_mean(name, names);
+  throw Error(ErrorKind::kUsage, "unknown " + what + " '" + name + "'" + guess, {}, {},
+              guess.empty() ? program.name + " --help" : "");
+}
+
+std::vector<std::string> verb_names(const Program& program) {
   std::vector<std::string> names;
   for (const Verb& verb : program.verbs) names.push_back(verb.name);
-  const std::string guess = did_you_mean(name, names);
-  throw Error(ErrorKind::kUsage, "unknown verb '" + name + "'" + guess, {}, {},
-              guess.empty() ? program.name + " --help" : "");
+  return names;
+}
+
+const Verb& verb_or_error(const Program& program, const std::string& name) {
+  if (const Verb* verb = find_verb(program, name)) return *verb;
+  unknown(program, "verb", name, verb_names(program));
+}
+
+std::string help_about(const Program& program, const std::string& name) {
+  if (const Verb* verb = find_verb(program, name)) return verb_help(program, *verb);
+  std::vector<std::string> names = verb_names(program);
+  for (const Topic& topic : program.topics) {
+    if (topic.name == name) return topic_help(program, topic);
+    names.push_back(topic.name);
+  }
+  unknown(program, "verb or topic", name, names);
 }
 
 bool asks_for_help(const std::vector<std::string>& words) {
@@ -68,12 +88,15 @@ int dispatch(const Program& program, std::vector<std::string> words) {
     return kExitOk;
   }
   if (first == "help") {
-    std::cout << verb_help(program, verb_or_error(program, words[1]));
+    if (words.size() > 2) throw Error(ErrorKind::kUsage, "unexpected argument '" + words[2] + "'");
+    std::cout << help_about(program, words[1]);
     return kExitOk;
   }
   if (first.empty() || first.front() == '-') {
     if (program.default_verb.empty()) {
-      throw Error(ErrorKind::kUsage, "expected a verb, found option '" + first + "'", {}, {}, program.name + " --help");
+      throw Error(ErrorKind::kUsage,
+                  "expected a verb, found option '" + first + "'" + did_you_mean(first, {"--help", "--version"}), {},
+                  {}, program.name + " --help");
     }
     return run_verb(program, verb_or_error(program, program.default_verb), words);
   }
@@ -95,8 +118,10 @@ void flush_results() {
 }  // namespace
 
 int run_program(const Program& program, int argc, const char* const* argv) {
+  Program whole = program;
+  add_shared_verbs(whole);
   return run_tool(program.name.c_str(), [&] {
-    const int code = dispatch(program, std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
+    const int code = dispatch(whole, std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
     flush_results();
     return code;
   });

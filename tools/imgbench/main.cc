@@ -10,6 +10,7 @@
 #include "format/jpeg/simd_target.h"
 #include "format/nearest_name.h"
 #include "tools/cli/arguments.h"
+#include "tools/cli/build_details.h"
 #include "tools/cli/console.h"
 #include "tools/cli/program.h"
 #include "tools/cli/run_tool.h"
@@ -207,5 +208,6 @@ int main(int argc, char** argv) {
       "Reading, decoding, the whole input pipeline, packing: named workloads that check their answer before they are "
       "timed.";
   program.verbs = {run_verb(), list_verb()};
+  program.build_details = cli::build_details();
   return cli::run_program(program, argc, argv);
 }

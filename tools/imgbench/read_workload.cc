@@ -1,12 +1,14 @@
-// Blocks of shards through BlockReader, every record parsed and its checksums verified: what the disk and the format
-// allow before anything is decoded.
+// Blocks of shards through BlockReader, every record parsed and its checksums verified: what the disk (or, for a URL,
+// the network) and the format allow before anything is decoded.
 #include <deque>
 
 #include "engine/data/block_plan.h"
 #include "engine/data/block_reader.h"
+#include "engine/data/remote_shards.h"
 #include "format/dataset.h"
 #include "format/error.h"
 #include "format/record.h"
+#include "format/remote/remote_file_system.h"
 #include "format/shard_reader.h"
 #include "tools/imgbench/workloads.h"
 
@@ -22,18 +24,24 @@ using imgtrain::data::BlockStatus;
 using imgtrain::data::LoadedBlock;
 
 constexpr uint64_t kBlockBytes = 4ull << 20, kAheadBytes = 64ull << 20;
+constexpr uint32_t kConnections = 16;  // Of a URL, as in training.
 
 class ReadWorkload : public Workload {
  public:
   explicit ReadWorkload(const BenchSettings& settings)
-      : dataset_(Dataset::open(imgpack::posix_file_system(), settings.shards)),
+      : fs_(imgpack::remote::any_file_system()),
+        dataset_(Dataset::open(fs_, settings.shards)),
         split_(dataset_.split(settings.split)),
         plan_(imgtrain::data::plan_blocks(split_, 1, kBlockBytes)),
         signal_(std::make_shared<imgtrain::data::Signal>()),
+        remote_(imgpack::how_to_read(fs_, settings.shards)
+                    ? std::make_unique<imgtrain::data::RemoteShards>(fs_, dataset_, settings.split,
+                                                                     imgtrain::data::RemoteShardsOptions())
+                    : nullptr),
         reader_(
-            imgpack::posix_file_system(),
-            [this](uint32_t shard) { return dataset_.shard_path(split_.info.name, shard); }, reader_options(),
-            signal_) {
+            remote_ != nullptr ? *remote_ : fs_,
+            [this](uint32_t shard) { return dataset_.shard_path(split_.info.name, shard); },
+            reader_options(remote_ != nullptr), signal_) {
     if (split_.records() == 0)
       throw Error(ErrorKind::kInvalidInput, "split " + settings.split + " has no records", settings.shards);
   }
@@ -75,14 +83,16 @@ class ReadWorkload : public Workload {
 
   std::vector<std::filesystem::path> files() const override {
     std::vector<std::filesystem::path> paths;
+    if (remote_ != nullptr) return paths;
     for (uint32_t s = 0; s < split_.info.shards.size(); ++s) paths.push_back(dataset_.shard_path(split_.info.name, s));
     return paths;
   }
 
  private:
-  static imgtrain::data::BlockReaderOptions reader_options() {
+  static imgtrain::data::BlockReaderOptions reader_options(bool remote) {
     imgtrain::data::BlockReaderOptions options;
     options.keep_bytes = kAheadBytes;
+    if (remote) options.threads = kConnections;
     return options;
   }
 
@@ -101,10 +111,12 @@ class ReadWorkload : public Workload {
     }
   }
 
+  imgpack::FileSystem& fs_;
   const Dataset dataset_;
   const imgpack::SplitView& split_;
   const imgtrain::data::BlockPlan plan_;
   const std::shared_ptr<imgtrain::data::Signal> signal_;
+  const std::unique_ptr<imgtrain::data::RemoteShards> remote_;  // nullptr: files of this machine.
   BlockReader reader_;
 };
 

@@ -63,11 +63,7 @@ uint32_t header_bytes(const RecordMeta& meta) {
 Manifest publish_manifest_of(FileSystem& fs, const std::filesystem::path& folder, SplitInfo split,
                              const SplitColumns& columns) {
   Manifest manifest;
-  const IndexFileSummary index = publish_dataset_index(fs, folder, {columns});
-  manifest.index_file = index.file;
-  manifest.index_bytes = index.bytes;
-  manifest.index_plan_bytes = index.plan_bytes;
-  manifest.index_digest = index.digest;
+  publish_dataset_index(fs, folder, {columns}, manifest);
   manifest.seed = kSeed;
   manifest.created_by = "imgbench";
   for (uint32_t c = 0; c < kClasses; ++c) manifest.classes.push_back({wnid_of(c), ""});

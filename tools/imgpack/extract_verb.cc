@@ -6,6 +6,7 @@
 
 #include "format/dataset.h"
 #include "format/error.h"
+#include "format/remote/remote_file_system.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/stop_signals.h"
 #include "tools/cli/units.h"
@@ -21,12 +22,12 @@ const std::vector<cli::ExitStatus> kReadExits = {{4, "a record or the index is d
 int run_cat(const cli::Arguments& arguments) {
   if (isatty(STDOUT_FILENO) == 1)
     throw Error(ErrorKind::kUsage, "standard output is a terminal: expected a file or a pipe for an image");
-  const Dataset dataset = Dataset::open(posix_file_system(), arguments.positional("DIR"), ReadNames::kYes);
+  const Dataset dataset = Dataset::open(remote::any_file_system(), arguments.positional("DIR"), ReadNames::kYes);
   const auto records = select_records(dataset, arguments, {arguments.positional("NAME")});
   if (records.size() > 1)
     throw Error(ErrorKind::kUsage,
                 "the name is in several splits: expected SPLIT/NAME, found " + arguments.positional("NAME"));
-  for_each_record(posix_file_system(), dataset, records, [](const SelectedRecord&, const RecordView& record) {
+  for_each_record(remote::any_file_system(), dataset, records, [](const SelectedRecord&, const RecordView& record) {
     const auto image = record.image();
     std::cout.write(reinterpret_cast<const char*>(image.data()), static_cast<std::streamsize>(image.size()));
   });
@@ -34,7 +35,7 @@ int run_cat(const cli::Arguments& arguments) {
 }
 
 int run_extract(const cli::Arguments& arguments) {
-  FileSystem& fs = posix_file_system();
+  FileSystem& fs = remote::any_file_system();
   const Dataset dataset = Dataset::open(fs, arguments.positional("DIR"), ReadNames::kYes);
   const std::filesystem::path out = arguments.positional("OUT");
   const auto records = select_records(dataset, arguments, arguments.positionals("NAME"));
@@ -64,7 +65,7 @@ cli::Verb cat_verb() {
   verb.name = "cat";
   verb.summary = "Write one image to standard output";
   verb.description = "The bytes as they are stored: a JPEG that any program opens.";
-  verb.positionals = {{.name = "DIR", .help = "The folder of shards."},
+  verb.positionals = {{.name = "DIR", .help = "The folder of shards, or the URL of one."},
                       {.name = "NAME", .help = "Of the record, as ls prints it."}};
   verb.options = selection_options();
   verb.examples = {{"imgpack cat imagenet.shards val/ILSVRC2012_val_00000001.JPEG > one.jpg", "Look at one image."}};
@@ -79,7 +80,7 @@ cli::Verb extract_verb() {
   verb.summary = "Write images back into files";
   verb.description =
       "Writes OUT/SPLIT/NAME for every record, or for those named or selected. Existing files are never overwritten.";
-  verb.positionals = {{.name = "DIR", .help = "The folder of shards."},
+  verb.positionals = {{.name = "DIR", .help = "The folder of shards, or the URL of one."},
                       {.name = "OUT", .help = "The folder to write into."},
                       {.name = "NAME",
                        .help = "Of a record, as ls prints it. Without any: all.",

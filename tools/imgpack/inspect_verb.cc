@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "format/inspect.h"
+#include "format/remote/remote_file_system.h"
 #include "tools/cli/arguments.h"
 #include "tools/imgpack/verbs.h"
 
@@ -8,7 +9,7 @@ namespace imgpack {
 namespace {
 
 int run_inspect(const cli::Arguments& arguments) {
-  const Dataset dataset = Dataset::open(posix_file_system(), arguments.positional("DIR"));
+  const Dataset dataset = Dataset::open(remote::any_file_system(), arguments.positional("DIR"));
   const DatasetSummary summary = summarize(dataset);
   std::cout << (arguments.has("json") ? to_json(summary) : to_text(summary));
   return 0;
@@ -23,7 +24,7 @@ cli::Verb inspect_verb() {
   verb.description =
       "Prints splits, sizes, classes, options and what was odd, from the manifest and the index alone: no shard is "
       "read.";
-  verb.positionals = {{.name = "DIR", .help = "The folder of shards."}};
+  verb.positionals = {{.name = "DIR", .help = "The folder of shards, or the URL of one."}};
   verb.options = {cli::json_option()};
   verb.examples = {{"imgpack inspect imagenet.shards", "A page for people."},
                    {"imgpack inspect imagenet.shards --json | jq .splits", "The same for scripts."}};

@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "format/dataset.h"
+#include "format/remote/remote_file_system.h"
 #include "format/strict_json.h"
 #include "tools/cli/arguments.h"
 #include "tools/imgpack/record_selection.h"
@@ -29,7 +30,7 @@ void print_long(const Dataset& dataset, const SelectedRecord& one) {
 }
 
 int run_ls(const cli::Arguments& arguments) {
-  const Dataset dataset = Dataset::open(posix_file_system(), arguments.positional("DIR"), ReadNames::kYes);
+  const Dataset dataset = Dataset::open(remote::any_file_system(), arguments.positional("DIR"), ReadNames::kYes);
   for (const SelectedRecord& one : select_records(dataset, arguments)) {
     if (!std::cout) break;
     if (arguments.has("json")) {
@@ -51,7 +52,7 @@ cli::Verb ls_verb() {
   verb.description =
       "One record per line: split/name. With --long, tab-separated before it: label, class, size in pixels, bytes, "
       "flags.";
-  verb.positionals = {{.name = "DIR", .help = "The folder of shards."}};
+  verb.positionals = {{.name = "DIR", .help = "The folder of shards, or the URL of one."}};
   verb.options = selection_options();
   verb.options.push_back({.name = "long", .value = "", .help = "More than the name.", .letter = 'l'});
   verb.options.push_back({.name = "json", .value = "", .help = "One JSON object per line."});

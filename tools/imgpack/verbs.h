@@ -21,5 +21,8 @@ cli::Verb diff_verb();
 cli::Verb export_verb();
 cli::Verb split_verb();
 cli::Verb merge_verb();
+cli::Verb doctor_verb();
+cli::Verb push_verb();
+cli::Verb pull_verb();
 
 }  // namespace imgpack

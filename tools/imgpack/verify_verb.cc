@@ -1,6 +1,7 @@
 #include <charconv>
 #include <iostream>
 
+#include "format/remote/remote_file_system.h"
 #include "format/verify.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/console.h"
@@ -9,6 +10,7 @@
 #include "tools/cli/stop_signals.h"
 #include "tools/cli/units.h"
 #include "tools/imgpack/image_check.h"
+#include "tools/imgpack/remote_options.h"
 #include "tools/imgpack/verbs.h"
 #include "tools/imgpack/warm_order.h"
 
@@ -60,11 +62,15 @@ void print_text(const std::filesystem::path& dataset, const VerifyReport& report
   if (report.level == VerifyLevel::kDecode) std::cout << ", " << cli::format_count(report.images) << " images decoded";
   std::cout << ", " << cli::format_bytes(report.bytes) << " in " << cli::format_seconds(report.seconds) << "\n";
   if (!report.ok() && !report.only_unsupported())
-    cli::console().say("Hint: imgpack repair " + dataset.string() + " --dry-run says what can be repaired");
+    cli::console().say(
+        remote::is_remote(dataset)
+            ? "Hint: imgpack pull URL DIR or the folder that was pushed, repaired, then pushed to another prefix"
+            : "Hint: imgpack repair " + dataset.string() + " --dry-run says what can be repaired");
 }
 
 int run_verify(const cli::Arguments& arguments) {
   const std::filesystem::path dataset = arguments.positional("DIR");
+  use_patience(arguments);
   VerifyOptions options = read_options(arguments);
   cli::ProgressOptions progress_options;
   progress_options.title = "verify";
@@ -82,7 +88,7 @@ int run_verify(const cli::Arguments& arguments) {
   };
   if (arguments.has("warm"))
     options.blocks = training_order(dataset, arguments.number("seed"), arguments.number("epoch"));
-  const VerifyReport report = verify_dataset(posix_file_system(), dataset, options);
+  const VerifyReport report = verify_dataset(remote::any_file_system(), dataset, options);
   progress.finish();
   if (arguments.has("json")) {
     std::cout << to_json(report);
@@ -103,7 +109,7 @@ cli::Verb verify_verb() {
       "Level structure checks manifest, indexes and headers; checksums reads every byte of every record as well; "
       "decode decodes every "
       "image too. Nothing is changed.";
-  verb.positionals = {{.name = "DIR", .help = "The folder of shards."}};
+  verb.positionals = {{.name = "DIR", .help = "The folder of shards, or the s3:// or https:// URL of one."}};
   verb.options = {
       {.name = "level",
        .value = "LEVEL",
@@ -120,6 +126,7 @@ cli::Verb verify_verb() {
       {.name = "seed", .value = "N", .help = "Of the training run to come, for --warm.", .default_value = "0"},
       {.name = "epoch", .value = "N", .help = "Of that run, counted from 0.", .default_value = "0"},
       {.name = "rate", .value = "MIB", .help = "Read at most so many MiB per second."},
+      retry_option(),
       cli::threads_option(),
       cli::quiet_option(),
       cli::json_option(),
@@ -128,6 +135,7 @@ cli::Verb verify_verb() {
       {"imgpack verify imagenet.shards", "Everything, images decoded."},
       {"imgpack verify imagenet.shards --level checksums --subset 3/16",
        "A sixteenth of the shards, without decoding."},
+      {"imgpack verify s3://my-bucket/imagenet.shards --level checksums", "What lies on S3, every byte."},
       {"imgpack verify imagenet.shards --warm --rate 250", "Touch every block of a volume made from a snapshot."}};
   verb.exit_status = cli::usual_exit_status(
       {{cli::kExitOk, "no damage"},

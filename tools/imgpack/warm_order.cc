@@ -6,6 +6,7 @@
 #include "engine/data/sample_order.h"
 #include "format/dataset.h"
 #include "format/error.h"
+#include "format/remote/remote_file_system.h"
 
 namespace imgpack {
 namespace {
@@ -35,7 +36,7 @@ std::vector<VerifyBlock> order_of(const SplitView& split, uint64_t seed, uint64_
 
 std::vector<VerifyBlock> training_order(const std::filesystem::path& dataset, uint64_t seed, uint64_t epoch) {
   try {
-    const Dataset opened = Dataset::open(posix_file_system(), dataset);
+    const Dataset opened = Dataset::open(remote::any_file_system(), dataset);
     if (opened.has_split("train")) return order_of(opened.split("train"), seed, epoch);
   } catch (const Error&) {
     return {};  // verify says what is wrong with it.

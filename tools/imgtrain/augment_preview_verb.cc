@@ -8,6 +8,7 @@
 #include "tools/cli/arguments.h"
 #include "tools/cli/run_tool.h"
 #include "tools/imgtrain/config_options.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -22,7 +23,7 @@ int run(const cli::Arguments& arguments) {
   }
   const auto images = static_cast<uint32_t>(arguments.number("images", 1, 64));
   const auto columns = static_cast<uint32_t>(arguments.number("columns", 1, 64));
-  imgpack::FileSystem& fs = imgpack::posix_file_system();
+  imgpack::FileSystem& fs = data_files(arguments);
   const imgpack::Dataset dataset = imgpack::Dataset::open(fs, config.shards);
   const ContactSheet sheet = augment_preview(fs, dataset, config, images, columns);
   const std::string path = arguments.text("png");
@@ -48,6 +49,7 @@ cli::Verb augment_preview_verb() {
   verb.options.push_back({.name = "images", .value = "N", .help = "Images to show.", .default_value = "6"});
   verb.options.push_back({.name = "columns", .value = "N", .help = "Draws of each.", .default_value = "8"});
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
+  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
   verb.examples = {{"imgtrain augment-preview --shards DIR --recipe a3", "what recipe a3 does to its images"}};
   verb.exit_status = cli::usual_exit_status({{4, "shards are damaged"}});
   verb.run = run;

@@ -14,6 +14,7 @@
 #include "tools/cli/units.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -56,7 +57,7 @@ int run(const cli::Arguments& arguments) {
   auto classes = static_cast<int64_t>(arguments.number("classes", 1, 1 << 24));
   if (!resolved.values.shards.empty()) {
     classes = static_cast<int64_t>(
-        imgpack::Dataset::open(imgpack::posix_file_system(), resolved.values.shards).manifest().classes.size());
+        imgpack::Dataset::open(data_files(arguments), resolved.values.shards).manifest().classes.size());
   }
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
   const BatchFinding finding = find_batch(resolved.values, classes, limit, most, listener);
@@ -91,6 +92,7 @@ cli::Verb batch_find_verb() {
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
+  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
   verb.examples = {{"imgtrain batch-find --recipe reference", "on the machine that will train"}};
   verb.exit_status = cli::usual_exit_status({{1, "failed, or not even the smallest fits"}});
   verb.run = run;

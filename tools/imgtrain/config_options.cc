@@ -68,7 +68,12 @@ std::vector<cli::Option> config_options(const std::vector<std::string>& fields) 
 }
 
 std::vector<cli::Option> layer_options() {
-  return {{.name = "recipe", .value = "NAME", .help = "Start from a recipe (`imgtrain recipes` lists them)."},
+  std::vector<std::string> names;
+  for (unsigned i = 0; i < kEmbeddedRecipeCount; ++i) names.emplace_back(kEmbeddedRecipes[i].name);
+  return {{.name = "recipe",
+           .value = "NAME",
+           .help = "Start from a recipe (`imgtrain recipes` lists them).",
+           .suggestions = std::move(names)},
           {.name = "config",
            .value = "FILE",
            .help = "Options from a JSON file, over the recipe's and under those given here. The config.json of a run "

@@ -12,7 +12,7 @@ void ConsoleListener::say(const std::string& line) {
 }
 
 void ConsoleListener::warn(const std::string& line) {
-  console_.warn(line);
+  console_.warn(prefix_ + line);
 }
 
 void ConsoleListener::begin_pass(const PassInfo& pass) {

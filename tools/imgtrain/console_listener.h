@@ -14,7 +14,9 @@ namespace imgtrain {
 
 class ConsoleListener : public RunListener {
  public:
-  explicit ConsoleListener(imgpack::cli::Console& console, bool quiet) : console_(console), quiet_(quiet) {}
+  // Of several ranks the first talks; the others only warn, and say who they are.
+  explicit ConsoleListener(imgpack::cli::Console& console, bool quiet, int rank = 0)
+      : console_(console), quiet_(quiet || rank > 0), prefix_(rank > 0 ? "rank " + std::to_string(rank) + ": " : "") {}
 
   void say(const std::string& line) override;
   void warn(const std::string& line) override;
@@ -29,6 +31,7 @@ class ConsoleListener : public RunListener {
  private:
   imgpack::cli::Console& console_;
   bool quiet_;
+  std::string prefix_;
   std::unique_ptr<imgpack::cli::Progress> progress_;
   std::atomic<bool> save_asked_{false};
 };

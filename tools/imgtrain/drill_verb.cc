@@ -18,6 +18,7 @@
 #include "tools/cli/units.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -112,7 +113,7 @@ int run(const cli::Arguments& arguments) {
   request.config.values.tensorboard = false;
 
   DrillListener before(cli::console(), kStepsBefore);
-  if (train(imgpack::posix_file_system(), request, before).end != RunEnd::kStopped)
+  if (train(data_files(arguments), request, before).end != RunEnd::kStopped)
     throw imgpack::Error(imgpack::ErrorKind::kUsage,
                          "the run is over before it can be interrupted: lengthen --duration");
   const double to_stop = seconds_between(before.last_batch(), Clock::now());
@@ -122,7 +123,7 @@ int run(const cli::Arguments& arguments) {
 
   DrillListener after(cli::console(), 1);
   const Clock::time_point restart = Clock::now();
-  train(imgpack::posix_file_system(), request, after);
+  train(data_files(arguments), request, after);
   const double to_resume = seconds_between(restart, after.first_batch());
   cli::throw_if_stopped("the drill was not finished");
 
@@ -168,6 +169,7 @@ cli::Verb drill_verb() {
   verb.options = layer_options();
   verb.options.push_back(cli::json_option());
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
+  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
   verb.examples = {{"imgtrain drill --shards DIR --recipe fast", "before renting a spot machine for it"}};
   verb.exit_status = cli::usual_exit_status({{1, "failed, or a save takes longer than a notice gives"}});
   verb.run = run;

@@ -17,6 +17,7 @@
 #include "tools/cli/units.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -55,7 +56,7 @@ int run(const cli::Arguments& arguments) {
   EstimateOptions options;
   options.storage_mib_s = arguments.real("storage", 1, 1e6);
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
-  MachineProbe probe = probe_machine(imgpack::posix_file_system(), resolved.values, budget, listener);
+  MachineProbe probe = probe_machine(data_files(arguments), resolved.values, budget, listener);
   cli::throw_if_stopped("nothing was written");
   if (arguments.find("images")) probe.images = arguments.number("images", 1, uint64_t{1} << 40);
   const std::vector<Estimate> estimates = estimates_of(resolved.values, probe, options);
@@ -99,6 +100,7 @@ cli::Verb estimate_verb() {
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
+  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
   verb.examples = {{"imgtrain estimate --shards sample.shards --images 1281167 --recipe reference",
                     "the whole ImageNet from a sample of it"}};
   verb.exit_status = cli::usual_exit_status({{4, "shards are damaged"}});

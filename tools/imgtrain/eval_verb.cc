@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "engine/train/run/json_text.h"
+#include "engine/train/run/launch.h"
 #include "engine/train/trainer.h"
 #include "format/error.h"
 #include "format/file.h"
@@ -16,6 +17,8 @@
 #include "tools/cli/stop_signals.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/data_files.h"
+#include "tools/imgtrain/rank_options.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -102,10 +105,12 @@ int run(const cli::Arguments& arguments) {
   request.best = arguments.has("best");
   if (const auto sizes = arguments.find("sizes")) request.sizes = parse_sizes(*sizes);
   request.overrides = flags_layer(arguments);
+  if (const auto code = launched_ranks(arguments)) return *code;
   cli::catch_report_signal();
-  ConsoleListener listener(cli::console(), arguments.has("quiet"));
-  const EvaluateOutcome outcome = evaluate(imgpack::posix_file_system(), request, listener);
+  ConsoleListener listener(cli::console(), arguments.has("quiet"), launch_from_environment().rank);
+  const EvaluateOutcome outcome = evaluate(data_files(arguments), request, listener);
   if (outcome.stopped) cli::throw_if_stopped("nothing was written");
+  if (!outcome.leads) return cli::kExitOk;
   for (const SizeResult& result : outcome.sizes) print_result(outcome, result, arguments.has("json"));
   if (const auto path = arguments.find("per-class")) write_classes(outcome, *path);
   return cli::kExitOk;
@@ -143,13 +148,19 @@ cli::Verb eval_verb() {
       cli::json_option(),
       cli::quiet_option(),
   };
-  const std::vector<std::string> fields = {"shards",     "eval_size",  "eval_resize",   "eval_crop_ratio",
-                                           "eval_flip",  "eval_batch", "interpolation", "precision",
-                                           "device",     "threads",    "input_threads", "slots",
-                                           "page_cache", "cache_dir",  "on_bad_record", "log_seconds"};
+  for (cli::Option& option : rank_options()) verb.options.push_back(std::move(option));
+  const std::vector<std::string> fields = {
+      "shards",        "eval_size", "eval_resize",   "eval_crop_ratio", "eval_flip",     "eval_batch",
+      "interpolation", "precision", "device",        "threads",         "input_threads", "slots",
+      "page_cache",    "cache_dir", "on_bad_record", "rank_timeout",    "log_seconds"};
   for (cli::Option& option : config_options(fields)) {
     option.default_value.clear();  // Those of the run, not of an empty configuration.
     option.group.clear();
+    verb.options.push_back(std::move(option));
+  }
+  for (cli::Option& option : url_options()) {
+    option.group.clear();
+    option.help = "Where --shards is a URL: " + option.help;
     verb.options.push_back(std::move(option));
   }
   verb.examples = {

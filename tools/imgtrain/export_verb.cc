@@ -88,13 +88,8 @@ cli::Verb export_verb() {
   verb.options = {
       {.name = "out",
        .value = "DIR",
-       .help = "Folder to write to; files of these names in it are replaced. Required "
-               "without --space."},
-      {.name = "format",
-       .value = "NAME",
-       .help = "A format to write; may be given several times.",
-       .choices = names,
-       .repeatable = true},
+       .help = "Folder to write to; files of these names in it are replaced. Required without --space."},
+      {.name = "format", .value = "NAME", .help = "A format to write.", .choices = names, .repeatable = true},
       {.name = "with-preprocessing",
        .value = "",
        .help = "torchscript, onnx: take decoded RGB bytes of any size (N x height x width x 3) and resize, crop and "

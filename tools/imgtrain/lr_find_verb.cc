@@ -14,6 +14,7 @@
 #include "tools/cli/units.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -64,7 +65,7 @@ int run(const cli::Arguments& arguments) {
   range.smoothing = arguments.real("smoothing", 0, 0.9999);
   if (range.from >= range.to) throw imgpack::Error(imgpack::ErrorKind::kUsage, "--from: expected a rate below --to");
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
-  const auto curve = find_learning_rate(imgpack::posix_file_system(), resolved.values, range, listener);
+  const auto curve = find_learning_rate(data_files(arguments), resolved.values, range, listener);
   if (!curve) cli::throw_if_stopped("nothing was written");
   const auto suggestion = suggest(*curve);
   if (const auto path = arguments.find("csv"))
@@ -98,6 +99,7 @@ cli::Verb lr_find_verb() {
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
+  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
   verb.examples = {{"imgtrain lr-find --shards DIR --recipe fast --plot lr.png", "look before the run is paid for"}};
   verb.exit_status = cli::usual_exit_status({{1, "failed, or the loss never fell"}});
   verb.run = run;

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "engine/train/run/json_text.h"
+#include "engine/train/run/launch.h"
 #include "engine/train/run/spot_notice.h"
 #include "engine/train/trainer.h"
 #include "tools/cli/arguments.h"
@@ -14,6 +15,8 @@
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
 #include "tools/imgtrain/dashboard.h"
+#include "tools/imgtrain/data_files.h"
+#include "tools/imgtrain/rank_options.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -44,7 +47,8 @@ void print_result(const TrainOutcome& outcome, bool json) {
 // Starts the page of a run as soon as there is one, where it was asked for.
 class TrainListener : public ConsoleListener {
  public:
-  explicit TrainListener(const cli::Arguments& arguments) : ConsoleListener(cli::console(), arguments.has("quiet")) {
+  explicit TrainListener(const cli::Arguments& arguments)
+      : ConsoleListener(cli::console(), arguments.has("quiet"), launch_from_environment().rank) {
     if (arguments.has("dashboard") || arguments.has("dashboard-port"))
       port_ = static_cast<uint16_t>(arguments.number("dashboard-port", 0, 65'535));
   }
@@ -77,22 +81,24 @@ int run(const cli::Arguments& arguments) {
   request.fresh = arguments.has("fresh");
   request.extend = arguments.has("extend");
   request.created_by = std::string("imgtrain ") + IMGPACK_VERSION;
+  if (const auto code = launched_ranks(arguments)) return *code;
   cli::catch_report_signal();
   TrainListener listener(arguments);
   const SpotNoticeWatcher watcher(
       spot_watch_from_environment(), [&](const SpotNotice& notice) { answer_notice(notice, listener); },
       [&](const std::string& line) { listener.warn(line); });
-  const TrainOutcome outcome = train(imgpack::posix_file_system(), request, listener);
+  const TrainOutcome outcome = train(data_files(arguments), request, listener);
   switch (outcome.end) {
     case RunEnd::kStopped:
       cli::throw_if_stopped("the checkpoint is saved: run the same command to go on");
       return cli::kExitInterrupted;
     case RunEnd::kAlreadyFinished:
+      if (!outcome.leads) return cli::kExitOk;
       listener.say(outcome.folder.string() +
                    ": this run is finished already; nothing was done (--fresh starts another)");
       [[fallthrough]];
     case RunEnd::kFinished:
-      print_result(outcome, arguments.has("json"));
+      if (outcome.leads) print_result(outcome, arguments.has("json"));
   }
   return cli::kExitOk;
 }
@@ -110,6 +116,10 @@ cli::Verb train_verb() {
       "result as if it had never stopped. Other options for the same folder are an error that lists them. A finished "
       "run "
       "is left alone.\n\n"
+      "On several GPUs and machines every rank runs this program: --gpus starts one process for each GPU of this "
+      "machine; torchrun, srun, or RANK, WORLD_SIZE and MASTER_ADDR set by hand do so on many. The batch is shared out "
+      "among the ranks, and the result is that of one rank with the same batch. A rank that is lost ends the others "
+      "within seconds; the same command goes on from the last checkpoint, with any number of ranks.\n\n"
       "SIGUSR1 makes it say where the time of the epoch has gone so far, and what limits.\n\n"
       "The batch is that of all devices together. Lengths carry their unit: 16ep are epochs, 500ba batches.";
   verb.options = layer_options();
@@ -128,13 +138,20 @@ cli::Verb train_verb() {
        .value = "N",
        .help = "Port of that page, and a wish for it; 0: a free one. One that is taken is a warning.",
        .default_value = "8081"});
+  for (cli::Option& option : rank_options()) verb.options.push_back(std::move(option));
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
   for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
+  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
   verb.examples = {
       {"imgtrain --shards DIR --recipe fast --duration 24ep --extend",
        "train on for longer than was asked for at first"},
       {"imgtrain --shards /mnt/data/imagenet.shards --recipe fast --out runs/r1", "train, or resume"},
+      {"imgtrain --gpus all --shards DIR --recipe fast --out runs/r1", "on every GPU of this machine"},
+      {"torchrun --no-python --nproc-per-node 8 imgtrain --shards DIR --out runs/r1",
+       "under torchrun; docs/training.md has several machines and Slurm"},
+      {"imgtrain --shards s3://BUCKET/DIR --cache-dir /scratch/cache --recipe fast",
+       "from S3, every byte fetched once for each host"},
       {"imgtrain --shards DIR --recipe reference --batch 512 --lr-per-batch 1792",
        "a recipe on fewer devices, its learning rate scaled with the batch"},
   };

@@ -19,5 +19,9 @@ imgpack::cli::Verb schedule_verb();
 imgpack::cli::Verb augment_preview_verb();
 imgpack::cli::Verb serve_verb();
 imgpack::cli::Verb watch_verb();
+imgpack::cli::Verb summary_verb();
+imgpack::cli::Verb plot_verb();
+imgpack::cli::Verb report_verb();
+imgpack::cli::Verb doctor_verb();
 
 }  // namespace imgtrain

@@ -115,13 +115,14 @@ std::string chart_script(const Chart& chart) {
   if (chart.from_zero || chart.stacked) y.low = 0;
   Range y_axis = y.widened(0.05);
   if (chart.from_zero || chart.stacked) y_axis.low = 0;
+  if (chart.at_least) y_axis.high = std::max(y_axis.high, *chart.at_least);
   if (chart.ceiling) y_axis.high = std::min(y_axis.high, *chart.ceiling);
   Range x_axis = chart.stacked ? Range{x.low - 0.6, x.high + 0.6} : x;
   if (chart.diagonal) x_axis = y_axis = {0, 1};
   if (!(x_axis.high > x_axis.low)) x_axis = {x.low - 0.5, x.high + 0.5};
   std::string out = "reset\n" + plot_frame();
   out += "set title " + plot_text(chart.title) + " noenhanced\n";
-  out += "set xlabel " + plot_text(chart.x_label) + " noenhanced\nset ylabel " + plot_text(chart.y_label) +
+  out += "set xlabel " + plot_text(chart.x_label) + " offset 0,0.8 noenhanced\nset ylabel " + plot_text(chart.y_label) +
          " noenhanced\n";
   out += "set xrange " + x_axis.text() + "\nset yrange " + y_axis.text() + "\n";
   if (!chart.ticks.empty()) {
@@ -134,7 +135,7 @@ std::string chart_script(const Chart& chart) {
   }
   if (chart.stacked)
     out += "set boxwidth " + std::string(chart.ticks.empty() ? "0.8" : "0.5") +
-           "\nset style fill solid border lc rgb 'white'\n";
+           "\nset style fill solid noborder\nset key invert\n";
   out += data + "plot " + plots;
   if (chart.diagonal) out += ", x with lines dt 2 lc rgb '" + std::string(kPlotNote) + "' title 'perfectly calibrated'";
   return out + "\n";

@@ -29,7 +29,8 @@ struct Chart {
   std::vector<ChartSeries> series = {};
   bool stacked = false;  // Bars, the first series at the bottom; every series has the same x.
   bool from_zero = false;
-  std::optional<double> ceiling = {};
+  std::optional<double> ceiling = {};   // The y axis ends there,
+  std::optional<double> at_least = {};  // and reaches this.
   std::vector<std::string> ticks = {};  // Names of x = 1, 2, … instead of numbers.
   bool diagonal = false;                // y = x, thin, behind the rest.
 

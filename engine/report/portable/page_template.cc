@@ -24,7 +24,8 @@ data as_data(const json::value& value) {
     return list;
   }
   if (const bool* flag = value.if_bool()) return data{*flag};
-  if (const json::string* text = value.if_string()) return data{std::string(*text)};
+  // What is empty has no section: Mustache would take an empty text for something.
+  if (const json::string* text = value.if_string()) return text->empty() ? data{false} : data{std::string(*text)};
   if (value.is_null()) return data{false};
   return data{compact_json(value)};
 }

@@ -12,7 +12,8 @@
 
 namespace imgtrain {
 
-// Numbers are written in their shortest form. Throws Error(kInternal) for a template that is none.
+// Numbers are written in their shortest form; an empty text, an empty list, false and null have no section. Throws
+// Error(kInternal) for a template that is none.
 std::string render_page(std::string_view page, const boost::json::object& data);
 
 }  // namespace imgtrain

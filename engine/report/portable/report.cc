@@ -93,8 +93,9 @@ class Page {
     confusion(page);
     calibration(page);
     page["wrong"] = images(findings_.wrong);
-    page["wrong_count"] = std::to_string(findings_.wrong.size());
+    page["wrong_count"] = findings_.wrong.empty() ? std::string() : std::to_string(findings_.wrong.size());
     page["cam_layer"] = findings_.cam_layer;
+    if (!findings_.cam_layer.empty()) page["cam_cells"] = std::to_string(cam_cells());
     const Picture scale = heat_scale(256, 1);
     page["heat_scale"] = data_uri("image/png", png_file(scale));
     if (findings_.real) real(page, *findings_.real);
@@ -104,6 +105,13 @@ class Page {
   }
 
  private:
+  // Cells a side of the map before it is enlarged: layer1 has a quarter of the image's pixels, each later stage half.
+  int64_t cam_cells() const {
+    int64_t cells = (findings_.eval_size + 3) / 4;
+    for (char stage = '1'; stage < findings_.cam_layer.back(); ++stage) cells = (cells + 1) / 2;
+    return cells;
+  }
+
   std::string name(int32_t label) const { return class_title(findings_.classes[static_cast<size_t>(label)]); }
 
   void head(json::object& page) const {
@@ -124,7 +132,7 @@ class Page {
     page["ece"] = fixed(100 * calibration_.expected_error, 1);
     page["training_time"] = duration(run_.seconds());
     page["device"] = run_.device;
-    page["recipe"] = run_.recipe.empty() ? json::value(false) : json::value(run_.recipe);
+    page["recipe"] = run_.recipe;
     if (const Recipe* recipe = recipe_of(run_)) {
       page["expected"] = recipe->expected;
       page["recipe_source"] = recipe->source;
@@ -284,12 +292,12 @@ class Page {
       for (const int32_t label : image.real_labels) real += (real.empty() ? "" : "; ") + name(label);
       figures.push_back(json::object{
           {"picture", data_uri("image/jpeg", image.jpeg)},
-          {"overlay", image.overlay.empty() ? json::value(false) : json::value(data_uri("image/jpeg", image.overlay))},
+          {"overlay", image.overlay.empty() ? std::string() : data_uri("image/jpeg", image.overlay)},
           {"label", name(image.prediction.label)},
           {"predicted", name(image.prediction.predicted)},
           {"confidence", percent(image.prediction.confidence)},
           {"label_probability", percent(image.prediction.label_probability)},
-          {"real", real.empty() ? json::value(false) : json::value(real)},
+          {"real", real},
           {"model_agrees", std::find(image.real_labels.begin(), image.real_labels.end(), image.prediction.predicted) !=
                                image.real_labels.end()},
           {"name", imgpack::to_printable_utf8(image.name)}});
@@ -313,7 +321,7 @@ class Page {
     const CostFindings& known = findings_.cost;
     page["hours"] = fixed(hours, 2);
     page["price_known"] = known.spot.has_value() || known.on_demand.has_value();
-    page["machine"] = known.machine.empty() ? json::value(false) : json::value(known.machine);
+    page["machine"] = known.machine;
     page["price_source"] = known.source;
     json::array rows;
     const auto row = [&](const char* kind, const std::optional<double>& price) {

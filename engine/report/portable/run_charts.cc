@@ -87,7 +87,7 @@ Chart stage_chart(std::span<const RunRecord> runs) {
 }
 
 Chart input_chart(std::span<const RunRecord> runs) {
-  Chart chart{"input", "share of the time", "epoch", "%", {}, false, true, 105};
+  Chart chart{"input", "share of the time", "epoch", "%", {}, false, true, 105, 100};
   const auto share = [](const RunRecord& run, double InputShares::*part) {
     return over_epochs(run.epochs, [&](const TrainedEpoch& row) { return 100 * row.shares.*part; });
   };

@@ -68,7 +68,11 @@ Launch from_torchrun(const Environment& environment) {
     throw Error(ErrorKind::kUsage, "environment variable MASTER_ADDR is missing: expected the host of rank 0");
   launch.master_port = static_cast<uint16_t>(number(environment, "MASTER_PORT", 1, 65535, launch.master_port));
   launch.store_is_served = text(environment, "TORCHELASTIC_USE_AGENT_STORE") == "True";
-  launch.launcher = has(environment, "TORCHELASTIC_RUN_ID") ? "torchrun" : "environment";
+  launch.launcher = has(environment, "TORCHELASTIC_RUN_ID") ? "torchrun"
+                    : has(environment, "IMGTRAIN_LAUNCHER") ? "imgtrain"
+                                                            : "environment";
+  if (launch.launcher == "imgtrain" && launch.rank == 0)
+    launch.store_descriptor = static_cast<int>(number(environment, "IMGTRAIN_STORE_FD", 0, 1 << 20, -1));
   launch.run_id = text(environment, "IMGTRAIN_RUN_ID", text(environment, "TORCHELASTIC_RUN_ID"));
   if (has(environment, "TORCHELASTIC_RESTART_COUNT"))
     launch.run_id += "." + text(environment, "TORCHELASTIC_RESTART_COUNT");

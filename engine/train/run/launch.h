@@ -15,9 +15,12 @@ struct Launch {
   uint16_t master_port = 29500;
   // torchrun's agent already serves the store at the master's port: rank 0 must not.
   bool store_is_served = false;
+  // Of rank 0 under imgtrain's own launcher: the listening socket that the store takes over. -1: it opens one.
+  int store_descriptor = -1;
   // Keeps runs, and restarts of one run, apart on one store. Empty where the launcher gives none.
   std::string run_id;
-  std::string launcher = "none";  // `torchrun`, `slurm`, `environment` (RANK and the like set by hand) or `none`.
+  // `torchrun`, `slurm`, `imgtrain` (--gpus, --ranks), `environment` (RANK and the like set by hand) or `none`.
+  std::string launcher = "none";
 };
 
 // RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT, TORCHELASTIC_*, IMGTRAIN_RUN_ID where RANK

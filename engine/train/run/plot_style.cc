@@ -10,6 +10,14 @@ namespace {
 constexpr std::array<std::string_view, 7> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                       "#e69f00", "#56b4e9", "#7f4f24"};
 
+// gnuplot wants letters, digits and underscores there.
+std::string svg_name(std::string_view name) {
+  std::string out(name);
+  for (char& c : out)
+    if (c == '-') c = '_';
+  return out;
+}
+
 // A path has to stay what it is.
 std::string quoted(const std::string& text) {
   std::string out = "'";
@@ -30,15 +38,15 @@ std::string plot_output(const std::filesystem::path& target, PlotFormat format, 
   if (format == PlotFormat::kPng) {
     out = "set terminal pngcairo size " + size + " font 'Sans,11'\n";
   } else {
-    out = "set terminal svg size " + size + " dynamic name " + plot_text(name) + " font 'Helvetica,14'";
+    out = "set terminal svg size " + size + " dynamic name " + plot_text(svg_name(name)) + " font 'Helvetica,14'";
     out += format == PlotFormat::kSvg ? " background rgb 'white'\n" : "\n";
   }
   return out + "set output " + quoted(target.string()) + "\n";
 }
 
 std::string plot_frame() {
-  return "set grid lc rgb '#dddddd' dt 1\nset border 3\nset tics nomirror\n"
-         "set key outside top center horizontal\n";
+  return "set grid xtics ytics lt 1 lw 1 lc rgb '#dddddd'\nset border 3\nset tics nomirror\n"
+         "set key outside bottom center horizontal\n";
 }
 
 std::string plot_text(std::string_view text, size_t longest) {

@@ -50,6 +50,16 @@ void check(const RunConfig& c) {
   require(c.duration.value > 0, "duration: expected more than nothing, found " + to_text(c.duration));
   require(c.bn_group <= c.batch, "bn_group: expected at most the batch of " + std::to_string(c.batch) + ", found " +
                                      std::to_string(c.bn_group));
+  if (c.sync_bn) {
+    require(c.bn_group == c.batch, "sync_bn: the statistics are those of the whole batch: expected bn_group 0 or " +
+                                       std::to_string(c.batch) + ", found " + std::to_string(c.bn_group));
+    require(c.drop_last, "sync_bn needs drop_last: a rank without images of the last batch would be missing");
+    // What is drawn for a group as a whole, or done with it, cannot be where several ranks hold parts of it.
+    require(c.mixup == 0 && c.cutmix == 0,
+            "sync_bn: mixup and cutmix stay inside a bn_group, which no rank holds whole");
+    require(c.drop_path == 0, "sync_bn: drop_path is drawn for a bn_group, which no rank holds whole");
+    require(c.sam_rho == 0, "sync_bn: sam_rho climbs in each bn_group by itself, which no rank holds whole");
+  }
   require(c.eval_crop_ratio > 0 || c.eval_resize >= c.eval_size, "eval_resize: expected at least eval_size (" +
                                                                      std::to_string(c.eval_size) + "), found " +
                                                                      std::to_string(c.eval_resize));
@@ -102,6 +112,7 @@ ResolvedConfig resolve(std::span<const ConfigLayer> layers, const std::string& r
   for (const ConfigLayer& layer : layers) apply(layer, resolved);
   RunConfig& config = resolved.values;
   if (config.out.empty()) config.out = "runs/" + (recipe.empty() ? std::string("run") : recipe);
+  if (config.bn_group == 0 && config.sync_bn) config.bn_group = config.batch;
   if (config.bn_group == 0) config.bn_group = std::min(config.batch, kDefaultBnGroup);
   if (config.eps == 0 && config.optimizer == OptimizerKind::kAdamW) config.eps = 1e-8;
   if (config.eps == 0 && config.optimizer == OptimizerKind::kLamb) config.eps = 1e-6;

@@ -30,6 +30,7 @@ enum class Progression { kDecode, kShrink };
 enum class AverageKind { kNone, kTorchvision, kComposer };
 enum class Precision { kFp64, kFp32, kBf16, kFp16 };
 enum class DeviceKind { kAuto, kCpu, kCuda };
+enum class GradExchange { kFull, kBf16 };
 
 // Defaults are those of a plain run; a recipe says the rest.
 struct RunConfig {
@@ -52,6 +53,7 @@ struct RunConfig {
   Duration duration{90, Duration::Unit::kEpochs};
   int64_t batch = 256;   // Global.
   int64_t bn_group = 0;  // Resolved: never 0.
+  bool sync_bn = false;
   bool drop_last = true;
   int64_t seed = 0;
   int64_t partitions = 48;
@@ -135,6 +137,7 @@ struct RunConfig {
   Precision precision = Precision::kBf16;
   double loss_scale_init = 65536;
   int64_t loss_scale_growth_interval = 2000;
+  GradExchange grad_exchange = GradExchange::kFull;
 
   // Evaluation, checkpoints, reports.
   Duration evaluate_every{1, Duration::Unit::kEpochs};
@@ -144,6 +147,7 @@ struct RunConfig {
   bool keep_best = true;
   int64_t log_seconds = 10;
   bool step_times = false;
+  std::string trace;  // Empty: none.
   bool tensorboard = false;
   std::string mlflow;  // URI of a tracking server; empty: none.
   std::string mlflow_experiment = "imgtrain";
@@ -155,6 +159,7 @@ struct RunConfig {
   int64_t slots = 3;
   data::CacheMode page_cache = data::CacheMode::kAuto;
   std::string cache_dir;        // Empty: no local copy.
+  int64_t rank_timeout = 300;   // Seconds.
   int64_t max_bad_records = 0;  // In an epoch and process; 0: the first one stops the run.
 
   bool operator==(const RunConfig&) const = default;

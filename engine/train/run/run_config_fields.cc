@@ -177,7 +177,8 @@ using C = RunConfig;
 std::vector<Field> data_fields() {
   return {
       text("shards", kMachine, &C::shards,
-           "Dataset folder that imgpack built (its identity is compared, not its path)"),
+           "Dataset folder that imgpack built, or the s3:// or https:// URL of one (its identity is compared, not its "
+           "path)"),
       text("out", kMachine, &C::out, "Run folder; default runs/RECIPE. The same command again resumes what is there"),
       text("train_split", kResult, &C::train_split, "Split to train on"),
       text("val_split", kResult, &C::val_split, "Split to evaluate on"),
@@ -217,6 +218,9 @@ std::vector<Field> length_fields() {
       integer("bn_group", kResult, &C::bn_group, 0, 1 << 20,
               "Consecutive images of a batch whose batch-norm statistics are taken together, whatever the devices; "
               "0: the whole batch, at most 256"),
+      flag("sync_bn", kResult, &C::sync_bn,
+           "Take batch-norm statistics over the whole batch of all ranks, with an exchange in every layer; bn_group is "
+           "then the batch"),
       flag("drop_last", kResult, &C::drop_last, "Leave out the last batch of an epoch where it is not full"),
       integer("seed", kResult, &C::seed, 0, kMaxInteger, "Seed of initial weights, sample order and augmentation"),
       integer("partitions", kResult, &C::partitions, 1, 4096,
@@ -413,6 +417,10 @@ std::vector<Field> number_fields() {
       real("loss_scale_init", kResult, &C::loss_scale_init, 1, 1e30, "First scale of fp16's gradient scaler"),
       integer("loss_scale_growth_interval", kResult, &C::loss_scale_growth_interval, 1, 1 << 30,
               "Steps without overflow after which the scale doubles"),
+      choice<GradExchange>("grad_exchange", kResult, &C::grad_exchange,
+                           {{"full", GradExchange::kFull}, {"bf16", GradExchange::kBf16}},
+                           "How gradients travel between ranks: as they are, or rounded to bf16, which halves the "
+                           "bytes; one process sends none"),
   };
 }
 
@@ -431,6 +439,9 @@ std::vector<Field> report_fields() {
               "Seconds between progress lines where stderr is not a terminal"),
       flag("step_times", kMachine, &C::step_times,
            "Write the time of every stage of every step to step_times.csv in the run folder"),
+      text("trace", kMachine, &C::trace,
+           "Write what the fifth step of rank 0 does, and when, to this file as a Chrome trace (ui.perfetto.dev shows "
+           "it): operators, kernels, exchanges of gradients; empty: none"),
       flag("tensorboard", kMachine, &C::tensorboard, "Write TensorBoard event files to tensorboard/ in the run folder"),
       text("mlflow", kMachine, &C::mlflow, "Send curves to this MLflow tracking server (http://HOST:PORT)"),
       text("mlflow_experiment", kMachine, &C::mlflow_experiment, "MLflow experiment that the run belongs to"),
@@ -460,7 +471,12 @@ std::vector<Field> machine_fields() {
       text(
           "cache_dir", kMachine, &C::cache_dir,
           "Folder on a faster local disk that shards are copied to while they are first read, as far as there is room; "
-          "empty: none"),
+          "for a URL, the folder of its cache; empty: none"),
+      integer(
+          "rank_timeout", kMachine, &C::rank_timeout, 1, 86400,
+          "Seconds that a rank may spend in one stage (reading, decoding, compute, communication, saving) before it "
+          "is named and the run ends; one whose process is silent for 15 s, or for this if it is less, is lost. Ranks "
+          "that do not come to the start are named after it too"),
       bad_records("on_bad_record", kMachine, &C::max_bad_records,
                   "What a damaged record does: stop the run, or skip:N to leave out up to N of them in an epoch and "
                   "process, named and counted. None is ever replaced by another"),

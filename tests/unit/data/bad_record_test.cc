@@ -1,6 +1,7 @@
 // PipelineOptions::max_bad_records: damaged records are left out of their batches, named and counted; never replaced.
 #include <gmock/gmock.h>
 
+#include <map>
 #include <set>
 
 #include "tests/support/expect_error.h"
@@ -75,6 +76,26 @@ TEST_F(BadRecords, ABatchClosesUpWithoutThem) {
     // The order is that of the plan, whether or not a record of it could be read.
     EXPECT_EQ(pipeline.order_digest(), whole.order_digest());
   }
+}
+
+TEST_F(BadRecords, TheBoxesToBlankStayWithTheirImages) {
+  PipelineOptions options = lenient(1);
+  options.cutout = 0.5;
+  const auto boxes_of = [](const Batch& batch) {
+    std::map<uint64_t, std::pair<int, int>> corners;
+    for (uint32_t i = 0; i < batch.count; ++i)
+      corners[batch.ids[i]] = {batch.blanks[i].cutout.x, batch.blanks[i].cutout.y};
+    return corners;
+  };
+  BatchPipeline whole(photos.fs, dataset, options);
+  whole.start_epoch(0);
+  auto expected = boxes_of(*whole.next());
+  const uint64_t bad = record_at(0, 3);
+  expected.erase(split.columns.id[bad]);
+  flip_bit(bad);
+  BatchPipeline pipeline(photos.fs, dataset, options);
+  pipeline.start_epoch(0);
+  EXPECT_EQ(boxes_of(*pipeline.next()), expected);
 }
 
 TEST_F(BadRecords, OneMoreThanAllowedEndsTheRunWithItsName) {

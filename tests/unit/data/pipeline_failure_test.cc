@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <chrono>
+#include <latch>
 #include <thread>
 
 #include "tests/support/expect_error.h"
@@ -148,6 +149,56 @@ class SlowFileSystem : public imgpack::test::MemoryFileSystem {
     const std::unique_ptr<imgpack::RandomAccessFile> file_;
   };
 };
+
+// No read ends before open_gate().
+class GatedFileSystem : public imgpack::test::MemoryFileSystem {
+ public:
+  void open_gate() { gate_.count_down(); }
+  std::unique_ptr<imgpack::RandomAccessFile> open(const std::filesystem::path& path) override {
+    return std::make_unique<GatedFile>(MemoryFileSystem::open(path), gate_);
+  }
+
+ private:
+  class GatedFile : public imgpack::RandomAccessFile {
+   public:
+    GatedFile(std::unique_ptr<imgpack::RandomAccessFile> file, const std::latch& gate)
+        : file_(std::move(file)), gate_(gate) {}
+    size_t read_at(uint64_t offset, std::span<std::byte> out) const override {
+      gate_.wait();
+      return file_->read_at(offset, out);
+    }
+    uint64_t size() const override { return file_->size(); }
+    const std::filesystem::path& path() const override { return file_->path(); }
+
+   private:
+    const std::unique_ptr<imgpack::RandomAccessFile> file_;
+    const std::latch& gate_;
+  };
+  std::latch gate_{1};
+};
+
+TEST_F(Failing, AConsumerMayLookElsewhereWhileReadsAreStuck) {
+  using std::chrono::milliseconds;
+  GatedFileSystem gated;
+  for (const auto& [path, bytes] : photos.fs.all_files()) gated.set_bytes(path, bytes);
+  PipelineOptions options = small_pipeline();
+  options.slots = 1;
+  BatchPipeline pipeline(gated, dataset, options);
+  EXPECT_TRUE(pipeline.wait_for_next(milliseconds(0)));  // next() throws: nothing was started.
+  pipeline.start_epoch(0);
+  EXPECT_FALSE(pipeline.wait_for_next(milliseconds(0)));
+  EXPECT_FALSE(pipeline.wait_for_next(milliseconds(5)));
+  gated.open_gate();
+  while (!pipeline.wait_for_next(milliseconds(50))) {
+  }
+  auto batch = pipeline.next();
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_TRUE(pipeline.wait_for_next(milliseconds(0)));  // next() throws: the only slot is held.
+  batch.reset();
+  while (pipeline.next().has_value()) {
+  }
+  EXPECT_TRUE(pipeline.wait_for_next(milliseconds(0)));  // The epoch is over.
+}
 
 TEST_F(Failing, StoppingDoesNotWaitForWhatIsQueued) {
   SlowFileSystem slow;

@@ -39,8 +39,8 @@ TEST(ModelCard, WhatARunKnowsIsSaid) {
   known.run = RunFacts{"fast", "feed", "imgtrain 0.1.0", known.accuracy, 16};
   known.files = {{"resnet18.onnx", "onnx", "bytes in, logits out", 1234567}};
   const std::string json = compact_json(to_json(known));
-  EXPECT_THAT(json, HasSubstr(R"("accuracy":{"top1":75.125,"top5":92.5,"split":"val"})"));
-  EXPECT_THAT(json, HasSubstr(R"("training":{"dataset_id":"feed","recipe":"fast","epochs":16,)"));
+  EXPECT_THAT(json, HasSubstr(R"("accuracy": {"top1": 75.125, "top5": 92.5, "split": "val"})"));
+  EXPECT_THAT(json, HasSubstr(R"("training": {"dataset_id": "feed", "recipe": "fast", "epochs": 16,)"));
   const std::string text = to_markdown(known);
   EXPECT_THAT(text, HasSubstr("Top-1 75.12 %, top-5 92.50 % on the split `val`"));
   EXPECT_THAT(text, HasSubstr("recipe `fast`, 16 epochs"));

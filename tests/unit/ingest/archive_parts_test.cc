@@ -117,7 +117,7 @@ TEST(ImageList, IsTheTreeThatItLists) {
     csv += relative + "," + label + "," + split + "\n";
     tsv += path + "\t" + label + "\t" + (split == "train" ? "" : split) + "\r\n";
   }
-  tree.text("list.csv", csv).text("list.tsv", tsv);
+  tree.text("list.csv", csv).text("list.Tsv", tsv);
   const PackOptions options;
   const LabeledSource folder = label_source(tree.fs, scan_folder(tree.fs, kTreeRoot));
   const LabeledSource list = read_image_list(tree.fs, "/source/list.csv");
@@ -126,7 +126,7 @@ TEST(ImageList, IsTheTreeThatItLists) {
   const auto reader = make_folder_reader(tree.fs, list.scan.root);
   EXPECT_EQ(reader->read(list.scan.splits[0], list.scan.splits[0].images[0]).size(),
             list.scan.splits[0].images[0].bytes);
-  const LabeledSource absolute = read_image_list(tree.fs, "/source/list.tsv");
+  const LabeledSource absolute = read_image_list(tree.fs, "/source/list.Tsv");
   EXPECT_EQ(absolute.scan.splits[0].images[0].name(), "source/train/a/a_0.JPEG");
   EXPECT_EQ(absolute.splits[2].labeled, false);
 }

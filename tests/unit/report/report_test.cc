@@ -44,6 +44,7 @@ Findings findings_of(const std::string& class_name, const std::string& image_nam
   findings.totals.samples = 2;
   findings.totals.top1 = 1;
   findings.totals.top5 = 2;
+  findings.eval_size = 224;
   findings.cam_layer = "layer4";
   findings.wrong = {{findings.predictions[0], image_name, "jpeg bytes", "overlay bytes", {1}}};
   return findings;
@@ -71,6 +72,7 @@ TEST(ReportPage, SaysWhatItMeasuredAndShowsThePictures) {
   EXPECT_THAT(page, HasSubstr(find_recipe("demo").expected));
   EXPECT_THAT(page, HasSubstr("data:image/jpeg;base64,anBlZyBieXRlcw=="));
   EXPECT_THAT(page, HasSubstr("said <b>tench</b> (90.0 %)"));
+  EXPECT_THAT(page, HasSubstr("in the 7 x 7 cells of layer4"));
   EXPECT_THAT(page, HasSubstr("This run is not finished"));
   EXPECT_THAT(page, HasSubstr("is not known here"));  // The price.
   EXPECT_THAT(page, Not(HasSubstr("id=\"real\"")));
@@ -135,6 +137,7 @@ TEST(PageTemplate, ATemplateThatIsNoneIsSaid) {
   EXPECT_ERROR(render_page("{{#open}}", {}), ErrorKind::kInternal, "template");
   EXPECT_EQ(render_page("{{n}} {{#list}}[{{.}}]{{/list}}{{^none}}none{{/none}}", {{"n", 2}, {"list", {"<", "b"}}}),
             "2 [&lt;][b]none");
+  EXPECT_EQ(render_page("{{#empty}}some{{/empty}}{{empty}}.", {{"empty", ""}}), ".");
 }
 
 }  // namespace

@@ -49,7 +49,8 @@ TEST(Bottleneck, CoresThatAreIdleAreNamed) {
 TEST(Bottleneck, RepackingIsNamedWithWhatItGives) {
   EpochTiming large = timing(5, 20);
   large.repack = {0.47, 1.6};
-  EXPECT_THAT(bottleneck_sentence(large), HasSubstr("repacking with --resize-max 500 --reencode-probability 1 gives about 1.6x"));
+  EXPECT_THAT(bottleneck_sentence(large),
+              HasSubstr("repacking with --resize-max 500 --reencode-probability 1 gives about 1.6x"));
   large = timing(5, 2, 4);
   large.repack = {0.47, 1.6};
   EXPECT_THAT(bottleneck_sentence(large), HasSubstr("needs about 0.47 of the bytes"));

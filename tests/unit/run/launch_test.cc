@@ -109,6 +109,23 @@ TEST(Launch, SlurmListsThatMakeNoSenseAreRefused) {
   }
 }
 
+TEST(Launch, UnderOurOwnLauncherRankZeroInheritsTheMeetingPoint) {
+  Environment environment = {{"RANK", "0"},
+                             {"WORLD_SIZE", "2"},
+                             {"LOCAL_RANK", "0"},
+                             {"LOCAL_WORLD_SIZE", "2"},
+                             {"MASTER_ADDR", "127.0.0.1"},
+                             {"MASTER_PORT", "4321"},
+                             {"IMGTRAIN_LAUNCHER", "77"},
+                             {"IMGTRAIN_STORE_FD", "9"}};
+  EXPECT_EQ(launch_from(environment).launcher, "imgtrain");
+  EXPECT_EQ(launch_from(environment).store_descriptor, 9);
+  environment["RANK"] = "1";
+  EXPECT_EQ(launch_from(environment).store_descriptor, -1);
+  environment.erase("IMGTRAIN_LAUNCHER");
+  EXPECT_EQ(launch_from(environment).launcher, "environment");
+}
+
 TEST(FirstHost, ExpandsTheFirstEntryOfASlurmList) {
   EXPECT_EQ(first_host("alone"), "alone");
   EXPECT_EQ(first_host("a,b"), "a");

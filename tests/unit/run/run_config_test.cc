@@ -79,6 +79,9 @@ TEST(RunConfig, ContradictionsAreErrors) {
   EXPECT_THAT(usage_error(R"({"precision": "fp16", "device": "cpu"})"), HasSubstr("fp16 needs a CUDA device"));
   EXPECT_THAT(usage_error(R"({"schedule": "onecycle", "warmup": "5ep"})"), HasSubstr("onecycle rises by itself"));
   EXPECT_THAT(usage_error(R"({"schedule": "step"})"), HasSubstr("step_at"));
+  EXPECT_THAT(usage_error(R"({"sync_bn": true, "batch": 64, "bn_group": 32})"), HasSubstr("sync_bn"));
+  EXPECT_THAT(usage_error(R"({"sync_bn": true, "mixup": 0.2})"), HasSubstr("mixup and cutmix stay inside a bn_group"));
+  EXPECT_THAT(usage_error(R"({"sync_bn": true, "drop_last": false})"), HasSubstr("sync_bn needs drop_last"));
   EXPECT_THAT(usage_error(R"({"duration": "0ep"})"), HasSubstr("duration"));
   EXPECT_THAT(usage_error(R"({"evaluate_every": "100ba"})"), HasSubstr("whole epochs"));
   EXPECT_THAT(usage_error(R"({"crop_scale_min": 0.9, "crop_scale_max": 0.5})"), HasSubstr("crop_scale_min"));
@@ -88,6 +91,7 @@ TEST(RunConfig, BnGroupIsResolvedToTheBatchButAtMost256) {
   EXPECT_EQ(resolved(R"({"batch": 64})").bn_group, 64);
   EXPECT_EQ(resolved(R"({"batch": 1024})").bn_group, 256);
   EXPECT_EQ(resolved(R"({"batch": 1024, "bn_group": 128})").bn_group, 128);
+  EXPECT_EQ(resolved(R"({"batch": 1024, "sync_bn": true})").bn_group, 1024);
 }
 
 TEST(RunConfig, LearningRateIsScaledOnlyByTheStatedRule) {

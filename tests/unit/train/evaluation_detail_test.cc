@@ -65,5 +65,25 @@ TEST(RealLabels, OfOtherImagesOrClassesAreRefused) {
   EXPECT_ERROR(RealLabels(good, split, 8), imgpack::ErrorKind::kInvalidInput, "expected labels of 8 classes, found 7");
 }
 
+TEST(Predictions, EveryImageGetsARowWithItsSharesOfProbability) {
+  std::vector<Prediction> predictions = {{}};
+  const uint64_t ids[] = {11, 12};
+  // The second image's label is its sixth guess.
+  const torch::Tensor logits = ranked({{3, 1}, {0, 1, 2, 3, 4, 5}});
+  append_predictions(logits, torch::tensor({3, 5}, torch::kLong), ids, predictions);
+  ASSERT_EQ(predictions.size(), 3u);
+  const torch::Tensor shares = logits.softmax(1);
+  EXPECT_EQ(predictions[1].id, 11u);
+  EXPECT_TRUE(predictions[1].right());
+  EXPECT_TRUE(predictions[1].in_top5);
+  EXPECT_FLOAT_EQ(predictions[1].confidence, shares[0][3].item<float>());
+  EXPECT_FLOAT_EQ(predictions[1].label_probability, shares[0][3].item<float>());
+  EXPECT_EQ(predictions[2].predicted, 0);
+  EXPECT_EQ(predictions[2].label, 5);
+  EXPECT_FALSE(predictions[2].in_top5);
+  EXPECT_FLOAT_EQ(predictions[2].confidence, shares[1][0].item<float>());
+  EXPECT_FLOAT_EQ(predictions[2].label_probability, shares[1][5].item<float>());
+}
+
 }  // namespace
 }  // namespace imgtrain

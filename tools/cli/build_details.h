@@ -1,0 +1,12 @@
+// How this program was built, as the further lines of --version.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace imgpack::cli {
+
+// Compiler, kind of build, libraries; the git commit where the source was a checkout.
+std::vector<std::string> build_details();
+
+}  // namespace imgpack::cli
