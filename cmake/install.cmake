@@ -44,7 +44,7 @@ install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}
 
 # The libraries. What sees torch stays inside: its interfaces are tied to one release of libtorch and to this program.
 set(libraries
-  format=imgpack_format jpeg=imgpack_jpeg ingest=imgpack_ingest data=imgtrain_data compile_options=imgpack_compile_options
+  format=imgpack_format jpeg=imgpack_jpeg ingest=imgpack_ingest remote=imgpack_remote data=imgtrain_data compile_options=imgpack_compile_options
   boost_asio=boost_asio)
 foreach(pair ${libraries})
   string(REPLACE "=" ";" pair ${pair})

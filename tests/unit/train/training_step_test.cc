@@ -259,6 +259,12 @@ class OverflowingSync : public GradientSync {
   void all_reduce_sum(torch::Tensor& tensor) override { inner_->all_reduce_sum(tensor); }
   void all_reduce_max(torch::Tensor& tensor) override { inner_->all_reduce_max(tensor); }
   void barrier() override { inner_->barrier(); }
+  std::string share(const std::string& text) override { return inner_->share(text); }
+  void enter(RankStage stage, std::function<double()> read_seconds) override { inner_->enter(stage, read_seconds); }
+  void at_step(uint64_t step) override { inner_->at_step(step); }
+  void require_all() override { inner_->require_all(); }
+  void fail(const imgpack::Error& error) override { inner_->fail(error); }
+  void finish_run() override { inner_->finish_run(); }
   void abort() override { inner_->abort(); }
   uint64_t bytes_exchanged() const override { return inner_->bytes_exchanged(); }
 
