@@ -15,7 +15,7 @@ BIN = pathlib.Path(os.environ["BIN_DIR"])
 PROGRAMS = ("imgpack", "imgtrain", "imgbench")
 PAGES = sorted([PROJECT / "README.md", PROJECT / "CHANGELOG.md", *(PROJECT / "docs").rglob("*.md")])
 # Of docker, cmake and others, named alone in the pages.
-OPTIONS_OF_OTHERS = ("--shm-size", "--preset", "--gpus")
+OPTIONS_OF_OTHERS = ("--shm-size", "--preset", "--gpus", "--max-restarts", "--requeue")
 INDEX = PROJECT / "docs" / "README.md"
 
 

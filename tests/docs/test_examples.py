@@ -16,6 +16,9 @@ import test_docs  # noqa: E402
 BIN, PROJECT = test_docs.BIN, test_docs.PROJECT
 
 DOCKERFILES = sorted((PROJECT / "scripts" / "docker").glob("*.Dockerfile"))
+# From source, in two stages; and those that put a model into such an image.
+BUILT = [path for path in DOCKERFILES if " AS build" in path.read_text()]
+DERIVED = [path for path in DOCKERFILES if path not in BUILT]
 INSTRUCTIONS = {"FROM", "COPY", "RUN", "ENV", "USER", "WORKDIR", "ENTRYPOINT", "CMD", "LABEL", "ARG"}
 
 
@@ -32,8 +35,8 @@ def faults(line):
 
 class Examples(unittest.TestCase):
     def test_container_files_have_known_instructions_two_stages_and_no_root(self):
-        self.assertEqual([path.name for path in DOCKERFILES], ["imgpack.Dockerfile", "imgtrain.Dockerfile"])
-        for path in DOCKERFILES:
+        self.assertEqual([path.name for path in BUILT], ["imgpack.Dockerfile", "imgtrain.Dockerfile"])
+        for path in BUILT:
             lines = instructions(path)
             self.assertLessEqual({name for name, _ in lines}, INSTRUCTIONS, path)
             bases = [rest.split()[0] for name, rest in lines if name == "FROM"]
@@ -44,6 +47,18 @@ class Examples(unittest.TestCase):
             self.assertRegex(dict(last_stage)["USER"], r"^\d+:\d+$")
             for name in ("ENTRYPOINT", "CMD"):
                 self.assertIsInstance(yaml.safe_load(dict(last_stage)[name]), list, "exec form: signals reach the program")
+
+    def test_container_files_that_add_a_model_take_an_image_of_the_programs(self):
+        self.assertEqual([path.name for path in DERIVED], ["lambda.Dockerfile"])
+        for path in DERIVED:
+            lines = instructions(path)
+            self.assertLessEqual({name for name, _ in lines}, INSTRUCTIONS, path)
+            argument, _, image = lines[0][1].partition("=")
+            self.assertEqual((lines[0][0], lines[1]), ("ARG", ("FROM", f"${{{argument}}}")))
+            self.assertRegex(image, r"^[a-z]+:[\w.-]+$", "a base image has a version")
+            self.assertNotIn("USER", dict(lines), "that of the programs' image, which is not root")
+            for name in ("ENTRYPOINT", "CMD"):
+                self.assertIsInstance(yaml.safe_load(dict(lines)[name]), list, "exec form: signals reach the program")
 
     def test_what_container_files_copy_between_stages_is_made_by_the_first(self):
         for path in DOCKERFILES:
@@ -74,7 +89,7 @@ class Examples(unittest.TestCase):
 
     def test_presets_that_container_files_name_exist(self):
         presets = {p["name"] for p in yaml.safe_load((PROJECT / "CMakePresets.json").read_text())["configurePresets"]}
-        for path in DOCKERFILES:
+        for path in BUILT:
             named = re.findall(r"--preset (\S+)", path.read_text())
             self.assertTrue(named)
             self.assertLessEqual(set(named), presets)

@@ -43,7 +43,7 @@ make_and_verify() {
   "${bare[@]}" "$small/bin/imgbench" list | grep -q '^decode '
   local foreign
   foreign=$("${bare[@]}" ldd "$small/bin/imgpack" | grep -E '=> /(usr/)?lib' |
-    grep -vE '/(libc|libm|libdl|libpthread|librt|ld-linux-x86-64)\.so' || true)
+    grep -vE '/(libc|libm|libdl|libpthread|librt|libresolv|ld-linux-x86-64)\.so' || true)
   [ -z "$foreign" ] || { echo "$foreign"; return 1; }
   [ ! -e "$small/bin/imgtrain" ]
   [ -z "$(find "$small" -name '*imgtrain*' -path '*/man1/*')" ]

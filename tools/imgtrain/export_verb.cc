@@ -120,11 +120,10 @@ cli::Verb export_verb() {
     option.group.clear();
     verb.options.push_back(std::move(option));
   }
-  verb.examples = {
-      {"imgtrain export runs/r1 --out export", "every format, and the model card"},
-      {"imgtrain export runs/r1 --out web --format onnx --with-preprocessing --fold-bn",
-       "one file that takes decoded images"},
-      {"imgtrain export runs/r1 --space space --image example.org/imgtrain:0.1.0", "a folder to push"}};
+  verb.examples = {{"imgtrain export runs/r1 --out export", "every format, and the model card"},
+                   {"imgtrain export runs/r1 --out web --format onnx --with-preprocessing --fold-bn",
+                    "one file that takes decoded images"},
+                   {"imgtrain export runs/r1 --space space --image example.org/imgtrain:0.1.0", "a folder to push"}};
   verb.exit_status = cli::usual_exit_status({{4, "the weights are damaged"}});
   verb.run = run;
   return verb;

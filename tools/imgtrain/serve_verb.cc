@@ -146,8 +146,7 @@ cli::Verb serve_verb() {
   verb.options.push_back(cli::quiet_option());
   verb.examples = {
       {"imgtrain serve runs/r1", "a page on http://127.0.0.1:8080/"},
-      {"curl --data-binary @cat.jpg -H Content-Type:image/jpeg :8080/v1/predict",
-       "the likeliest classes as JSON"},
+      {"curl --data-binary @cat.jpg -H Content-Type:image/jpeg :8080/v1/predict", "the likeliest classes as JSON"},
       {"imgtrain serve runs/r1 --address 0.0.0.0 --port 7860 --examples pictures", "for others on the network"}};
   verb.exit_status = cli::usual_exit_status({{4, "the weights are damaged"}});
   verb.run = run;

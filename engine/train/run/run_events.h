@@ -38,7 +38,7 @@ class RunEvents {
   const std::filesystem::path run_;
   const bool tensorboard_wanted_;
   EventLog log_;
-  LiveFeed* live_ = nullptr;  // Null: nobody watches.
+  LiveFeed* live_ = nullptr;                   // Null: nobody watches.
   std::optional<TensorBoardLog> tensorboard_;  // From the first event on, whose step it begins with.
   std::unique_ptr<MlflowSink> mlflow_;
 };

@@ -45,7 +45,7 @@ TEST(LiveFeed, AFolderThatCannotBeWrittenDisturbsNobody) {
 
 TEST(LiveFeed, EventsCarryTheirTypeAndTime) {
   EXPECT_THAT(event_line("progress", {{"step", 7}}),
-              testing::MatchesRegex(R"(\{"message_type":"progress","time":[0-9.e+]+,"step":7\}.)"));
+              testing::MatchesRegex(R"(\{"message_type": "progress", "time": [0-9.e+]+, "step": 7\}.)"));
 }
 
 TEST(MachineUse, TicksAreReadFromTheFirstLineOfProcStat) {
