@@ -62,6 +62,16 @@ equals_the_one_from_disk() {
     <(imgtrain eval --shards "$SHARDS" --checkpoint "$out" --json -q | jq 'del(.seconds)')
 }
 
+@test "predict and report say the same of a data set behind a URL as of one on the disk" {
+  local run=$BATS_FILE_TMPDIR/straight
+  diff <(imgtrain predict "$run" --shards "$WEB/shards" --split val --json -q) <(imgtrain predict "$run" --shards "$SHARDS" --split val --json -q)
+  for place in "$WEB/shards" "$SHARDS"; do
+    imgtrain report "$run" --shards "$place" --out "$BATS_TEST_TMPDIR/page.html" --json "$BATS_TEST_TMPDIR/numbers.json" -q >/dev/null
+    jq '[.images, .loss, .accuracy, .classes]' "$BATS_TEST_TMPDIR/numbers.json" >>"$BATS_TEST_TMPDIR/numbers"
+  done
+  jq -es '.[0] == .[1] and .[0][0] > 0' "$BATS_TEST_TMPDIR/numbers"
+}
+
 @test "s3 with a cache: a second run fetches no record, the weights are the same" {
   needs_s3
   train s3://bucket/shards "$out" --cache-dir "$BATS_TEST_TMPDIR/cache" >/dev/null

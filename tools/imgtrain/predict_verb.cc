@@ -21,6 +21,7 @@
 #include "tools/cli/stop_signals.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/model_options.h"
 #include "tools/imgtrain/verbs.h"
 
@@ -135,7 +136,7 @@ int predict_images(const cli::Arguments& arguments, std::vector<std::string> nam
 }
 
 int predict_shards(const cli::Arguments& arguments) {
-  imgpack::FileSystem& fs = imgpack::posix_file_system();
+  imgpack::FileSystem& fs = data_files(arguments);
   const auto csv = arguments.find("csv"), sample = arguments.find("sample");
   std::vector<std::string> order;
   if (sample) order = read_sample_submission(fs, *sample);
@@ -217,7 +218,9 @@ cli::Verb predict_verb() {
       {.name = "top", .value = "N", .help = "Classes to name for each image.", .default_value = "5"},
       cli::json_option(),
       cli::quiet_option(),
-      {.name = "shards", .value = "DIR", .help = "Predict a split of this packed data set."},
+      {.name = "shards",
+       .value = "DIR|URL",
+       .help = "Predict a split of this packed data set, or of the one at this s3:// or https:// URL."},
       {.name = "split", .value = "NAME", .help = "With --shards: the split; test without it."},
       {.name = "csv",
        .value = "FILE",
@@ -233,11 +236,13 @@ cli::Verb predict_verb() {
        .choices = {"number", "wnid"}},
   };
   for (cli::Option& option : predictor_options()) verb.options.push_back(std::move(option));
-  for (cli::Option& option : config_options({"eval_batch", "input_threads", "slots", "page_cache", "on_bad_record"})) {
+  for (cli::Option& option :
+       config_options({"eval_batch", "input_threads", "slots", "page_cache", "cache_dir", "on_bad_record"})) {
     option.default_value.clear();
     option.group = "WITH --shards";
     verb.options.push_back(std::move(option));
   }
+  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
   verb.examples = {
       {"imgtrain predict runs/r1 cat.jpg", "the five likeliest classes"},
       {"find photos -name '*.webp' | imgtrain predict runs/r1 - --json", "a list of files, answers as JSON lines"},

@@ -13,6 +13,7 @@
 #include "tools/cli/units.h"
 #include "tools/imgtrain/config_options.h"
 #include "tools/imgtrain/console_listener.h"
+#include "tools/imgtrain/data_files.h"
 #include "tools/imgtrain/verbs.h"
 
 namespace imgtrain {
@@ -35,7 +36,7 @@ int run(const cli::Arguments& arguments) {
   const std::filesystem::path out = arguments.find("out").value_or((request.run / "report.html").string());
   cli::catch_report_signal();
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
-  imgpack::FileSystem& fs = imgpack::posix_file_system();
+  imgpack::FileSystem& fs = data_files(arguments);
   const ReportOutcome outcome = report(fs, request, out, listener);
   if (outcome.stopped) cli::throw_if_stopped("nothing was written");
   if (const auto json = arguments.find("json")) imgpack::publish(fs, *json, pretty_json(outcome.numbers));
@@ -80,14 +81,15 @@ cli::Verb report_verb() {
       {.name = "price", .value = "DOLLARS", .help = "What an hour cost, where no table knows it."},
       cli::quiet_option(),
   };
-  const std::vector<std::string> fields = {"shards",    "eval_size",     "eval_resize",   "eval_crop_ratio",
-                                           "eval_flip", "eval_batch",    "precision",     "device",
-                                           "threads",   "input_threads", "on_bad_record", "log_seconds"};
+  const std::vector<std::string> fields = {
+      "shards", "eval_size", "eval_resize",   "eval_crop_ratio", "eval_flip",     "eval_batch", "precision",
+      "device", "threads",   "input_threads", "cache_dir",       "on_bad_record", "log_seconds"};
   for (cli::Option& option : config_options(fields)) {
     option.default_value.clear();  // Those of the run, not of an empty configuration.
     option.group.clear();
     verb.options.push_back(std::move(option));
   }
+  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
   verb.examples = {{"imgtrain report runs/r1", "runs/r1/report.html"},
                    {"imgtrain report runs/r1 --layer layer3 --images 100 --json r1.json",
                     "more images, a finer map, the numbers for a script"},
