@@ -16,9 +16,9 @@
 #include <memory>
 #include <utility>
 
-#include "engine/serve/base64.h"
 #include "engine/serve/predict_request.h"
 #include "engine/train/run/http_exchange.h"
+#include "format/base64.h"
 #include "format/error.h"
 
 namespace imgtrain::serve {
@@ -153,7 +153,7 @@ std::optional<HttpQuery> query_of_event(const json::value& event) {
   query.body = text(object, "body");
   const json::value* encoded = object.if_contains("isBase64Encoded");
   if (encoded != nullptr && encoded->is_bool() && encoded->get_bool())
-    query.body = from_base64(query.body).value_or(std::string());
+    query.body = imgpack::from_base64(query.body).value_or(std::string());
   return query;
 }
 
@@ -163,7 +163,7 @@ std::string event_answer(const HttpReply& reply) {
   const bool plain = is_text(reply.content_type);
   return json::serialize(json::object{{"statusCode", reply.status},
                                       {"headers", std::move(headers)},
-                                      {"body", plain ? reply.body : to_base64(reply.body)},
+                                      {"body", plain ? reply.body : imgpack::to_base64(reply.body)},
                                       {"isBase64Encoded", !plain}});
 }
 

@@ -8,7 +8,7 @@
 #include <charconv>
 #include <utility>
 
-#include "engine/serve/base64.h"
+#include "format/base64.h"
 
 namespace imgtrain::serve {
 namespace {
@@ -74,7 +74,7 @@ std::optional<Refusal> read_json(const std::string& body, const RequestLimits& l
   }
   for (size_t i = 0; i < list.size(); ++i) {
     std::optional<std::string> bytes;
-    if (list[i].is_string()) bytes = from_base64({list[i].get_string().data(), list[i].get_string().size()});
+    if (list[i].is_string()) bytes = imgpack::from_base64({list[i].get_string().data(), list[i].get_string().size()});
     if (!bytes) return Refusal{400, "images[" + std::to_string(i) + "]: expected an image as base64"};
     request.images.push_back(std::move(*bytes));
   }

@@ -5,9 +5,9 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <cmath>
-#include <cstdio>
 #include <utility>
 
+#include "engine/train/run/json_text.h"
 #include "format/checksum.h"
 
 namespace imgtrain::serve {
@@ -37,12 +37,6 @@ uint64_t count(const json::object& event, const char* key) {
 std::string text(const json::object& event, const char* key) {
   const json::value* value = event.if_contains(key);
   return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
-std::string fixed(double value, int digits) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof(buffer), "%.*f", digits, value);
-  return buffer;
 }
 
 }  // namespace
@@ -104,12 +98,12 @@ void RunStory::add(std::string_view line) {
     val_top1_.add(step, number(event, "accuracy"));
     val_top5_.add(step, number(event, "accuracy_top5"));
     whole_epoch_ = true;
-    say(time, "epoch " + std::to_string(count(event, "epoch")) + "  val  loss " + fixed(number(event, "loss"), 4) +
-                  "  top-1 " + fixed(number(event, "accuracy"), 2) + " %  top-5 " +
-                  fixed(number(event, "accuracy_top5"), 2) + " %");
+    say(time, "epoch " + std::to_string(count(event, "epoch")) + "  val  loss " + fixed_text(number(event, "loss"), 4) +
+                  "  top-1 " + fixed_text(number(event, "accuracy"), 2) + " %  top-5 " +
+                  fixed_text(number(event, "accuracy_top5"), 2) + " %");
   } else if (type == "checkpoint") {
     say(time, "checkpoint of step " + std::to_string(count(event, "step")) + ": training stood still for " +
-                  fixed(number(event, "stall_seconds"), 2) + " s");
+                  fixed_text(number(event, "stall_seconds"), 2) + " s");
   } else if (type == "stop") {
     say(time, "stopped at step " + std::to_string(count(event, "step")));
   } else if (type == "diagnosis") {
@@ -171,10 +165,10 @@ void RunStory::epoch(const json::object& event) {
   for (const char* key : {"epoch", "stages", "input_shares", "starved_share", "bottleneck", "images_per_second"}) {
     if (const json::value* value = event.if_contains(key)) stages_[key] = *value;
   }
-  say(number(event, "time"), "epoch " + std::to_string(epoch_) + "  train  loss " + fixed(number(event, "loss"), 4) +
-                                 "  top-1 " + fixed(number(event, "accuracy"), 2) + " %  " +
-                                 fixed(number(event, "images_per_second"), 0) + " images/s  " +
-                                 text(event, "bottleneck"));
+  say(number(event, "time"),
+      "epoch " + std::to_string(epoch_) + "  train  loss " + fixed_text(number(event, "loss"), 4) + "  top-1 " +
+          fixed_text(number(event, "accuracy"), 2) + " %  " + fixed_text(number(event, "images_per_second"), 0) +
+          " images/s  " + text(event, "bottleneck"));
 }
 
 void RunStory::machine(const json::object& event) {

@@ -3,27 +3,18 @@
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <map>
 #include <stdexcept>
-#include <thread>
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <utility>
 
-#ifdef IMGTRAIN_WITH_CUDA
-#include <cuda_runtime_api.h>
-
-#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
-#endif
-
+#include "engine/train/gradient_buckets.h"
+#include "engine/train/rank_meeting.h"
 #include "format/error.h"
 
 C10_DECLARE_int(caffe2_log_level);
@@ -36,72 +27,6 @@ using imgpack::ErrorKind;
 using torch::Tensor;
 
 constexpr int kLogErrorsOnly = 2;  // In glog's scale.
-
-// Of an answer of the store to the watch.
-constexpr std::chrono::milliseconds kBoardTimeout{10'000};
-
-// Numbers between the starts of two gradients in a bucket: each starts on a cache line, as an allocation would.
-constexpr int64_t kAlignNumbers = 16;
-
-// Gradients of one step, one after another in memory, in the order in which backward makes them.
-struct Bucket {
-  Tensor flat;
-  size_t parameters = 0;
-  size_t pending = 0;  // Of them, not yet ready in this backward pass.
-  Tensor wire;         // What travels, where that is not `flat` itself.
-  c10::intrusive_ptr<c10d::Work> work;
-};
-
-// The flat gradient memory of a model; knows nothing of communication.
-class GradientBuckets {
- public:
-  GradientBuckets(const std::vector<Tensor>& parameters, const GradientSyncOptions& options) {
-    // Backward reaches the last layer first.
-    for (size_t end = parameters.size(); end > 0;) {
-      const uint64_t limit = buckets_.empty() ? options.first_bucket_bytes : options.bucket_bytes;
-      size_t begin = end;
-      uint64_t bytes = 0;
-      while (begin > 0 && parameters[begin - 1].options().type_equal(parameters[end - 1].options()) &&
-             (begin == end || bytes + parameters[begin - 1].nbytes() <= limit))
-        bytes += parameters[--begin].nbytes();
-      add_bucket(parameters, begin, end);
-      end = begin;
-    }
-  }
-
-  void zero() {
-    for (Bucket& bucket : buckets_) bucket.flat.zero_();
-  }
-  std::vector<Bucket>& buckets() { return buckets_; }
-  size_t bucket_of(size_t parameter) const { return bucket_of_.at(parameter); }
-
- private:
-  void add_bucket(const std::vector<Tensor>& parameters, size_t begin, size_t end) {
-    int64_t numbers = 0;
-    std::vector<int64_t> offsets;
-    for (size_t i = end; i-- > begin;) {
-      offsets.push_back(numbers);
-      numbers += (parameters[i].numel() + kAlignNumbers - 1) / kAlignNumbers * kAlignNumbers;
-    }
-    Bucket bucket;
-    bucket.flat = torch::zeros({numbers}, parameters[begin].options().requires_grad(false));
-    bucket.parameters = end - begin;
-    bucket_of_.resize(std::max(bucket_of_.size(), end));
-    for (size_t i = end; i-- > begin;) {
-      const Tensor& parameter = parameters[i];
-      if (!parameter.is_non_overlapping_and_dense())
-        throw Error(ErrorKind::kInternal, "a parameter's memory has gaps: its gradient cannot lie in a bucket");
-      // The same strides as the parameter, so that channels-last weights get channels-last gradients.
-      Tensor owner = parameter;
-      owner.mutable_grad() = bucket.flat.as_strided(parameter.sizes(), parameter.strides(), offsets[end - 1 - i]);
-      bucket_of_[i] = buckets_.size();
-    }
-    buckets_.push_back(std::move(bucket));
-  }
-
-  std::vector<Bucket> buckets_;
-  std::vector<size_t> bucket_of_;
-};
 
 // Runs after a parameter's gradient has been accumulated, on the thread and stream that did it.
 class GradientReady : public torch::autograd::PostAccumulateGradHook {
@@ -158,43 +83,6 @@ class SingleProcess : public GradientSync {
   std::vector<Tensor> parameters_;
 };
 
-std::string rank_text(int rank, int world) {
-  return "rank " + std::to_string(rank) + " of " + std::to_string(world);
-}
-
-// The first line of what a library threw; what follows is its stack.
-std::string first_line(const std::exception& error) {
-  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-  const std::string text = torch_error ? torch_error->what_without_backtrace() : error.what();
-  return text.substr(0, text.find('\n'));
-}
-
-std::string beat_key(int rank) {
-  return "beat/" + std::to_string(rank);
-}
-
-std::vector<uint8_t> bytes_of_text(const std::string& text) {
-  return {text.begin(), text.end()};
-}
-
-// Over a connection of its own: the trainer's may be busy waiting.
-class StoreBoard : public RankBoard {
- public:
-  StoreBoard(c10::intrusive_ptr<c10d::Store> store, int world) : store_(std::move(store)) {
-    for (int rank = 0; rank < world; ++rank) keys_.push_back(beat_key(rank));
-  }
-  void set(int rank, const std::string& text) override { store_->set(beat_key(rank), bytes_of_text(text)); }
-  std::vector<std::string> get_all() override {
-    std::vector<std::string> texts;
-    for (const std::vector<uint8_t>& bytes : store_->multiGet(keys_)) texts.emplace_back(bytes.begin(), bytes.end());
-    return texts;
-  }
-
- private:
-  c10::intrusive_ptr<c10d::Store> store_;
-  std::vector<std::string> keys_;
-};
-
 // Where the process itself hangs, nothing is left to unwind; everything on disk is published by rename.
 [[noreturn]] void end_process(const std::string& message, ErrorKind kind) {
   constexpr int kFailed = 1, kDamage = 4;
@@ -209,14 +97,13 @@ constexpr uint64_t kMaxSharedBytes = uint64_t{64} << 20;
 
 class ManyProcesses : public GradientSync {
  public:
-  ManyProcesses(const Launch& launch, c10::intrusive_ptr<c10d::Store> store, c10::intrusive_ptr<c10d::Backend> backend,
-                const GradientSyncOptions& options, const std::string& host, std::shared_ptr<RankBoard> board)
+  ManyProcesses(const Launch& launch, Meeting meeting, const GradientSyncOptions& options)
       : launch_(launch),
         options_(options),
-        store_(std::move(store)),
-        backend_(std::move(backend)),
+        store_(std::move(meeting.store)),
+        backend_(std::move(meeting.backend)),
         gloo_(backend_->getBackendName() == c10d::GLOO_BACKEND_NAME),
-        watch_(launch.rank, launch.world, host, std::move(board), watch_options()) {}
+        watch_(launch.rank, launch.world, std::move(meeting.host), std::move(meeting.board), watch_options()) {}
 
   ~ManyProcesses() override {
     for (const Tensor& parameter : parameters_) torch::autograd::impl::set_post_acc_grad_hooks(parameter, nullptr);
@@ -444,143 +331,6 @@ class ManyProcesses : public GradientSync {
   RankWatch watch_;    // Its threads look at what is above.
 };
 
-// --- Rendezvous.
-
-std::string host_name() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
-}
-
-std::string rank_key(int rank) {
-  return "rank/" + std::to_string(rank);
-}
-
-// Which physical device a rank computes on; empty on the CPU, where sharing is no mistake.
-std::string device_identity([[maybe_unused]] torch::Device device) {
-#ifdef IMGTRAIN_WITH_CUDA
-  if (device.is_cuda()) {
-    char bus[64] = {};
-    if (::cudaDeviceGetPCIBusId(bus, sizeof bus, device.index()) == cudaSuccess) return bus;
-  }
-#endif
-  return {};
-}
-
-// `serves`: whether this connection is also the store itself.
-c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, bool serves, std::chrono::milliseconds timeout) {
-  c10d::TCPStoreOptions options;
-  options.port = launch.master_port;
-  options.isServer = serves;
-  options.waitWorkers = false;
-  options.timeout = timeout;
-  if (serves && launch.store_descriptor >= 0) options.masterListenFd = launch.store_descriptor;
-  try {
-    auto store = c10::make_intrusive<c10d::TCPStore>(launch.master_address, options);
-    return c10::make_intrusive<c10d::PrefixStore>("imgtrain/" + launch.run_id, std::move(store));
-  } catch (const std::exception& error) {
-    const std::string where = launch.master_address + ":" + std::to_string(launch.master_port);
-    if (options.isServer)
-      throw Error(
-          ErrorKind::kIo,
-          rank_text(launch.rank, launch.world) + " cannot serve the meeting point " + where + ": " + first_line(error),
-          {}, {}, "if another run uses that port, set MASTER_PORT to a free one on every rank");
-    throw Error(ErrorKind::kIo,
-                rank_text(launch.rank, launch.world) + " cannot reach rank 0 at " + where + ": " + first_line(error),
-                {}, {}, "check that rank 0 runs, and that no firewall closes the port");
-  }
-}
-
-std::string text_of(const std::vector<uint8_t>& bytes) {
-  return {bytes.begin(), bytes.end()};
-}
-// What rank 0 finds out about the gathering. Empty: all is well.
-struct Verdict {
-  ErrorKind kind = ErrorKind::kIo;
-  std::string problem;
-};
-
-Verdict judge(const Launch& launch, c10d::Store& store, std::chrono::milliseconds timeout) {
-  std::vector<std::string> keys;
-  for (int rank = 0; rank < launch.world; ++rank) keys.push_back(rank_key(rank));
-  try {
-    store.wait(keys, timeout);
-  } catch (const std::exception&) {
-    std::string missing;
-    for (int rank = 0; rank < launch.world; ++rank)
-      if (!store.check({rank_key(rank)})) missing += (missing.empty() ? "" : ", ") + std::to_string(rank);
-    return {ErrorKind::kIo,
-            "not all ranks came within " + std::to_string(timeout.count() / 1000) + " s; missing: rank " + missing};
-  }
-  std::map<std::string, int> devices;
-  for (int rank = 0; rank < launch.world; ++rank) {
-    const std::string peer = text_of(store.get(rank_key(rank)));
-    const std::string world = peer.substr(0, peer.find('\n')), device = peer.substr(world.size() + 1);
-    if (world != std::to_string(launch.world))
-      return {ErrorKind::kUsage, "ranks disagree on how many there are: expected " + std::to_string(launch.world) +
-                                     " as rank 0 says, rank " + std::to_string(rank) + " says " + world};
-    if (device.empty()) continue;
-    const auto [other, is_new] = devices.emplace(device, rank);
-    if (!is_new)
-      return {ErrorKind::kUsage, "ranks " + std::to_string(other->second) + " and " + std::to_string(rank) +
-                                     " use the same GPU: expected one process per device (LOCAL_RANK chooses it)"};
-  }
-  return {};
-}
-
-// Every rank says that it is here; rank 0 waits for all of them and tells everyone how it went, so that all ranks end
-// with the same sentence and the one that is missing is named.
-void meet(const Launch& launch, c10d::Store& store, torch::Device device, std::chrono::milliseconds timeout) {
-  constexpr const char* kVerdict = "verdict";
-  constexpr std::chrono::seconds kMoment{2};
-  try {
-    const std::string identity = device_identity(device);
-    store.set(rank_key(launch.rank), bytes_of_text(std::to_string(launch.world) + "\n" +
-                                                   (identity.empty() ? "" : host_name() + "/" + identity)));
-    Verdict verdict;
-    if (launch.rank == 0) {
-      verdict = judge(launch, store, timeout);
-      store.set(kVerdict, bytes_of_text((verdict.kind == ErrorKind::kIo ? "0" : "1") + verdict.problem));
-      // The store ends with this process: the others need a moment to read what it says.
-      if (!verdict.problem.empty() && !launch.store_is_served) std::this_thread::sleep_for(kMoment);
-    } else {
-      store.wait({kVerdict}, timeout + kMoment);
-      const std::string said = text_of(store.get(kVerdict));
-      verdict = {said.at(0) == '0' ? ErrorKind::kIo : ErrorKind::kUsage, said.substr(1)};
-    }
-    if (!verdict.problem.empty())
-      throw Error(verdict.kind, rank_text(launch.rank, launch.world) + ": " + verdict.problem, {}, {},
-                  "look at the log of the ranks that it names");
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& error) {
-    throw Error(
-        ErrorKind::kIo,
-        rank_text(launch.rank, launch.world) + " lost rank 0 while the ranks were meeting: " + first_line(error), {},
-        {}, "look at the log of rank 0");
-  }
-}
-
-c10::intrusive_ptr<c10d::Backend> make_backend(const Launch& launch, const c10::intrusive_ptr<c10d::Store>& store,
-                                               torch::Device device, std::chrono::milliseconds timeout) {
-#ifdef IMGTRAIN_WITH_CUDA
-  if (device.is_cuda()) {
-    auto options = c10d::ProcessGroupNCCL::Options::create();
-    options->timeout = timeout;
-    return c10::make_intrusive<c10d::ProcessGroupNCCL>(store, launch.rank, launch.world, options);
-  }
-#endif
-  if (!device.is_cpu())
-    throw Error(ErrorKind::kUsage,
-                "no way to exchange gradients on this device: expected cpu or cuda, found " + device.str());
-  auto options = c10d::ProcessGroupGloo::Options::create(timeout);
-  const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
-  // The address at which the master is reached is one at which peers reach this host; a host name may not be.
-  options->devices.push_back(interface && *interface ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
-                                                     : c10d::ProcessGroupGloo::createDeviceForHostname(
-                                                           own_address_towards(launch.master_address)));
-  return c10::make_intrusive<c10d::ProcessGroupGloo>(store, launch.rank, launch.world, options);
-}
-
 // The C++ interfaces used here change between releases: what was compiled against must be what runs.
 void require_pinned_libtorch() {
   if (::aoti_torch_abi_version() == TORCH_ABI_VERSION) return;
@@ -607,27 +357,8 @@ std::unique_ptr<GradientSync> make_gradient_sync(const Launch& launch, torch::De
   // c10d logs each lost connection with a stack trace; our own message says it in a sentence.
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = kLogErrorsOnly;
   if (launch.world == 1) return std::make_unique<SingleProcess>();
-  const std::chrono::milliseconds timeout = options.timeout;
-  auto store = open_store(launch, launch.rank == 0 && !launch.store_is_served, timeout);
-  const std::string host = host_name() + " (" + own_address_towards(launch.master_address) + ")";
-  try {
-    // Before the meeting, so that everyone's record is there after it.
-    store->set(beat_key(launch.rank), bytes_of_text(to_text({.host = host})));
-  } catch (const std::exception&) {  // The meeting says so.
-  }
-  meet(launch, *store, device, timeout);
-  try {
-    auto board = std::make_shared<StoreBoard>(open_store(launch, /*serves=*/false, kBoardTimeout), launch.world);
-    auto backend = make_backend(launch, store, device, timeout);
-    return std::make_unique<ManyProcesses>(launch, std::move(store), std::move(backend), options, host,
-                                           std::move(board));
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& error) {
-    throw Error(ErrorKind::kIo,
-                rank_text(launch.rank, launch.world) + " cannot connect to the others: " + first_line(error), {}, {},
-                "every rank must be able to open connections to every other");
-  }
+  Meeting meeting = meet_ranks(launch, device, options.timeout);
+  return std::make_unique<ManyProcesses>(launch, std::move(meeting), options);
 }
 
 }  // namespace imgtrain

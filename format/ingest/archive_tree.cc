@@ -30,10 +30,6 @@ class TextFile : public RandomAccessFile {
   std::filesystem::path path_;
 };
 
-[[noreturn]] void fail_writing(const path& where) {
-  throw Error(ErrorKind::kInternal, "an archive is only read", where);
-}
-
 }  // namespace
 
 ArchiveTree::ArchiveTree(FileSystem& base, path root, const ArchiveContents& contents)
@@ -126,25 +122,6 @@ std::vector<DirectoryEntry> ArchiveTree::list(const path& where) {
     entries.erase(entries.begin() + static_cast<ptrdiff_t>(i));
   }
   return entries;
-}
-
-std::unique_ptr<WritableFile> ArchiveTree::create(const path& where) {
-  fail_writing(where);
-}
-void ArchiveTree::rename(const path& from, const path&) {
-  fail_writing(from);
-}
-void ArchiveTree::remove(const path& where) {
-  fail_writing(where);
-}
-void ArchiveTree::make_directories(const path& where) {
-  fail_writing(where);
-}
-void ArchiveTree::sync_directory(const path& where) {
-  fail_writing(where);
-}
-uint64_t ArchiveTree::free_bytes(const path& where) {
-  fail_writing(where);
 }
 
 }  // namespace imgpack::ingest

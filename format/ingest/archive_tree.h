@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "format/ingest/archive_source.h"
+#include "format/read_only_file_system.h"
 
 namespace imgpack::ingest {
 
 // Thread-safe. REQUIRES: `base` and `contents` outlive this. Throws Error(kInvalidInput) for two files of one name, and
 // for a name that is a file's and a folder's.
-class ArchiveTree : public FileSystem {
+class ArchiveTree : public ReadOnlyFileSystem {
  public:
   ArchiveTree(FileSystem& base, std::filesystem::path root, const ArchiveContents& contents);
 
@@ -26,13 +27,6 @@ class ArchiveTree : public FileSystem {
   std::unique_ptr<RandomAccessFile> open(const std::filesystem::path& path) override;
   bool exists(const std::filesystem::path& path) override;
   std::vector<DirectoryEntry> list(const std::filesystem::path& path) override;
-
-  std::unique_ptr<WritableFile> create(const std::filesystem::path& path) override;
-  void rename(const std::filesystem::path& from, const std::filesystem::path& to) override;
-  void remove(const std::filesystem::path& path) override;
-  void make_directories(const std::filesystem::path& path) override;
-  void sync_directory(const std::filesystem::path& path) override;
-  uint64_t free_bytes(const std::filesystem::path& path) override;
 
  private:
   enum class Kind : uint8_t { kImage, kText, kFolder };

@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "format/base64.h"
 #include "format/bytes.h"
 #include "format/checksum.h"
 #include "format/error.h"
@@ -50,23 +51,12 @@ bool is_strong(const std::string& etag) {
   return etag.size() >= 2 && etag.front() == '"' && etag.back() == '"';
 }
 
-std::string base64(std::span<const unsigned char> bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t group = 0;
-    for (size_t j = 0; j < 3; ++j) group = group << 8 | (i + j < bytes.size() ? bytes[i + j] : 0u);
-    for (size_t j = 0; j < 4; ++j) text += i + j <= bytes.size() ? kDigits[group >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
-}
-
 // As S3 wants it in a header: big-endian, in base64.
 std::string crc32_of(std::span<const std::byte> bytes) {
   const uLong crc = crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
-  const unsigned char digits[4] = {static_cast<unsigned char>(crc >> 24), static_cast<unsigned char>(crc >> 16),
-                                   static_cast<unsigned char>(crc >> 8), static_cast<unsigned char>(crc)};
-  return base64(digits);
+  const char digits[4] = {static_cast<char>(crc >> 24), static_cast<char>(crc >> 16), static_cast<char>(crc >> 8),
+                          static_cast<char>(crc)};
+  return to_base64({digits, sizeof(digits)});
 }
 
 ObjectFacts facts_in(const HttpReply& reply) {

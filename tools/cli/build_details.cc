@@ -8,8 +8,6 @@ namespace imgpack::cli {
 
 extern const char* const kCommit;  // Written by cmake/embed_commit.cmake at every build; empty outside a checkout.
 
-namespace {
-
 std::string kind_of_build() {
 #if defined(__SANITIZE_ADDRESS__)
   return "address sanitizer";
@@ -29,8 +27,6 @@ std::string compiler() {
   return std::string("g++ ") + __VERSION__;
 #endif
 }
-
-}  // namespace
 
 std::vector<std::string> build_details() {
   std::vector<std::string> lines;

@@ -6,6 +6,9 @@
 
 namespace imgpack::cli {
 
+std::string kind_of_build();  // `release`, `debug`, or which sanitizer.
+std::string compiler();       // `g++ 12.2.0`
+
 // Compiler, kind of build, libraries; the git commit where the source was a checkout.
 std::vector<std::string> build_details();
 

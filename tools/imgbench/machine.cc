@@ -6,6 +6,8 @@
 #include <fstream>
 #include <thread>
 
+#include "tools/cli/build_details.h"
+
 namespace imgbench {
 namespace {
 
@@ -31,18 +33,6 @@ std::string widest_simd() {
 #endif
 }
 
-std::string build_kind() {
-#if defined(__SANITIZE_ADDRESS__)
-  return "address sanitizer";
-#elif defined(__SANITIZE_THREAD__)
-  return "thread sanitizer";
-#elif defined(NDEBUG)
-  return "release";
-#else
-  return "debug";
-#endif
-}
-
 }  // namespace
 
 Machine this_machine() {
@@ -53,12 +43,8 @@ Machine this_machine() {
   machine.memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   utsname names{};
   if (uname(&names) == 0) machine.system = std::string(names.sysname) + " " + names.release + " " + names.machine;
-#if defined(__clang__)
-  machine.compiler = std::string("clang ") + __clang_version__;
-#else
-  machine.compiler = std::string("g++ ") + __VERSION__;
-#endif
-  machine.build = build_kind();
+  machine.compiler = imgpack::cli::compiler();
+  machine.build = imgpack::cli::kind_of_build();
   return machine;
 }
 

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <boost/json/array.hpp>
-#include <cstdio>
 
-#include "engine/report/portable/base64.h"
 #include "engine/report/portable/heat_map.h"
 #include "engine/report/portable/page_template.h"
 #include "engine/report/portable/reproduce.h"
 #include "engine/train/run/json_text.h"
 #include "engine/train/run/recipe.h"
+#include "format/base64.h"
 #include "format/utf8.h"
 
 namespace imgtrain {
@@ -26,14 +25,12 @@ constexpr size_t kOpenClassTable = 40;
 constexpr size_t kHardestClasses = 15;
 constexpr size_t kTakenFor = 3;
 
-std::string fixed(double value, int digits) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof(buffer), "%.*f", digits, value);
-  return buffer;
+std::string data_uri(std::string_view type, std::string_view bytes) {
+  return "data:" + std::string(type) + ";base64," + imgpack::to_base64(bytes);
 }
 
 std::string percent(double share) {
-  return fixed(100 * share, 1) + " %";
+  return fixed_text(100 * share, 1) + " %";
 }
 
 double share(uint64_t part, uint64_t whole) {
@@ -48,9 +45,9 @@ std::string counted(uint64_t number) {
 }
 
 std::string duration(double seconds) {
-  if (seconds < 90) return fixed(seconds, 1) + " s";
-  if (seconds < 5400) return fixed(seconds / 60, 1) + " min";
-  return fixed(seconds / 3600, 2) + " h";
+  if (seconds < 90) return fixed_text(seconds, 1) + " s";
+  if (seconds < 5400) return fixed_text(seconds / 60, 1) + " min";
+  return fixed_text(seconds / 3600, 2) + " h";
 }
 
 const Recipe* recipe_of(const RunRecord& run) {
@@ -126,10 +123,10 @@ class Page {
     page["epochs_done"] = std::to_string(run_.epochs.size());
     page["eval_size"] = std::to_string(findings_.eval_size);
     page["eval_resize"] = std::to_string(findings_.eval_resize);
-    page["top1"] = fixed(findings_.totals.top1_percent(), 2);
-    page["top5"] = fixed(findings_.totals.top5_percent(), 2);
-    page["loss"] = fixed(findings_.totals.loss(), 4);
-    page["ece"] = fixed(100 * calibration_.expected_error, 1);
+    page["top1"] = fixed_text(findings_.totals.top1_percent(), 2);
+    page["top5"] = fixed_text(findings_.totals.top5_percent(), 2);
+    page["loss"] = fixed_text(findings_.totals.loss(), 4);
+    page["ece"] = fixed_text(100 * calibration_.expected_error, 1);
     page["training_time"] = duration(run_.seconds());
     page["device"] = run_.device;
     page["recipe"] = run_.recipe;
@@ -169,13 +166,14 @@ class Page {
       rate += epoch.images_per_second;
       ++images_per_second_of;
     }
-    page["throughput"] = images_per_second_of == 0 ? "0" : fixed(rate / static_cast<double>(images_per_second_of), 1);
+    page["throughput"] =
+        images_per_second_of == 0 ? "0" : fixed_text(rate / static_cast<double>(images_per_second_of), 1);
     const double step = sum.wait + sum.forward_backward + sum.exchange + sum.optimizer;
     json::array rows;
     const auto row = [&](const char* stage, double seconds, bool part) {
       rows.push_back(json::object{
           {"stage", stage},
-          {"ms", fixed(sum.steps == 0 ? 0 : 1000 * seconds / static_cast<double>(sum.steps), 2)},
+          {"ms", fixed_text(sum.steps == 0 ? 0 : 1000 * seconds / static_cast<double>(sum.steps), 2)},
           {"share", part ? json::value(percent(step > 0 ? seconds / step : 0)) : json::value("beside the step")},
           {"total", duration(seconds)}});
     };
@@ -197,9 +195,9 @@ class Page {
     return {{"name", name(label)},
             {"wnid", findings_.classes[static_cast<size_t>(label)].wnid},
             {"images", std::to_string(count.images)},
-            {"top1", count.images == 0 ? "" : fixed(100 * share(count.top1, count.images), 1)},
-            {"top5", count.images == 0 ? "" : fixed(100 * share(count.top5, count.images), 1)},
-            {"bar", fixed(100 * share(count.top1, count.images), 1)},
+            {"top1", count.images == 0 ? "" : fixed_text(100 * share(count.top1, count.images), 1)},
+            {"top5", count.images == 0 ? "" : fixed_text(100 * share(count.top5, count.images), 1)},
+            {"bar", fixed_text(100 * share(count.top1, count.images), 1)},
             {"predicted", std::to_string(matrix_.times_predicted(label))},
             {"taken_for", taken}};
   }
@@ -252,7 +250,7 @@ class Page {
         inside += value;
         const double part = share(value, images);
         cells.push_back(json::object{{"value", value == 0 ? "" : std::to_string(value)},
-                                     {"shade", fixed(part, 2)},
+                                     {"shade", fixed_text(part, 2)},
                                      {"strong", part > 0.5},
                                      {"kind", i == k ? "hit" : "miss"},
                                      {"title", name(shown[i]) + " taken for " + name(shown[k]) + ": " +
@@ -271,13 +269,13 @@ class Page {
 
   void calibration(json::object& page) const {
     page["bins"] = std::to_string(calibration_.bins.size());
-    page["mce"] = fixed(100 * calibration_.largest_error, 1);
+    page["mce"] = fixed_text(100 * calibration_.largest_error, 1);
     page["mean_confidence"] = percent(calibration_.mean_confidence);
     page["accuracy"] = percent(calibration_.accuracy);
     page["overconfident"] = calibration_.mean_confidence > calibration_.accuracy;
     json::array rows;
     for (const CalibrationBin& bin : calibration_.bins) {
-      rows.push_back(json::object{{"range", fixed(bin.low, 3) + " to " + fixed(bin.high, 3)},
+      rows.push_back(json::object{{"range", fixed_text(bin.low, 3) + " to " + fixed_text(bin.high, 3)},
                                   {"images", counted(bin.images)},
                                   {"confidence", bin.images == 0 ? "" : percent(bin.confidence)},
                                   {"accuracy", bin.images == 0 ? "" : percent(bin.accuracy)}});
@@ -307,7 +305,7 @@ class Page {
 
   void real(json::object& page, const RealFindings& found) const {
     page["has_real"] = true;
-    page["real_accuracy"] = fixed(found.totals.percent(), 2);
+    page["real_accuracy"] = fixed_text(found.totals.percent(), 2);
     page["real_images"] = counted(found.totals.images);
     page["real_disputed"] = counted(found.label_disputed);
     page["real_wrong_but_right"] = counted(found.wrong_but_right);
@@ -319,14 +317,15 @@ class Page {
   void cost(json::object& page) const {
     const double hours = run_.seconds() / 3600;
     const CostFindings& known = findings_.cost;
-    page["hours"] = fixed(hours, 2);
+    page["hours"] = fixed_text(hours, 2);
     page["price_known"] = known.spot.has_value() || known.on_demand.has_value();
     page["machine"] = known.machine;
     page["price_source"] = known.source;
     json::array rows;
     const auto row = [&](const char* kind, const std::optional<double>& price) {
       if (!price) return;
-      rows.push_back(json::object{{"kind", kind}, {"price", fixed(*price, 2)}, {"dollars", fixed(*price * hours, 2)}});
+      rows.push_back(
+          json::object{{"kind", kind}, {"price", fixed_text(*price, 2)}, {"dollars", fixed_text(*price * hours, 2)}});
     };
     row("spot", known.spot);
     row(known.machine.empty() ? "as given" : "on demand", known.on_demand);

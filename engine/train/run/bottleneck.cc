@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+
+#include "engine/train/run/json_text.h"
 
 namespace imgtrain {
 namespace {
@@ -16,22 +17,16 @@ constexpr double kWorthwhile = 1.1;
 // Above this share of images the slow decoder is worth a word. On ordinary photographs it takes less than 0.01.
 constexpr double kManyReferences = 0.05;
 
-std::string number(double value, int digits) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof(buffer), "%.*f", digits, value);
-  return buffer;
-}
-
 std::string percent(double share) {
-  return number(100 * share, 0) + " %";
+  return fixed_text(100 * share, 0) + " %";
 }
 
 std::string repacking(const EpochTiming& timing, bool bytes_count) {
   const double gain = bytes_count ? 1 / timing.repack.bytes : timing.repack.decode_speed;
   if (gain < kWorthwhile) return {};
   const std::string what = "; repacking with --resize-max 500 --reencode-probability 1 ";
-  return bytes_count ? what + "needs about " + number(timing.repack.bytes, 2) + " of the bytes"
-                     : what + "gives about " + number(gain, 1) + "x";
+  return bytes_count ? what + "needs about " + fixed_text(timing.repack.bytes, 2) + " of the bytes"
+                     : what + "gives about " + fixed_text(gain, 1) + "x";
 }
 
 // What would give the decoders more: threads that are there, an entropy index, smaller images.
@@ -39,7 +34,7 @@ std::string decode_remedy(const EpochTiming& timing, double cores_needed) {
   std::string text;
   const double whole = std::ceil(cores_needed);
   if (timing.cores > timing.input_threads && whole <= timing.cores)
-    text += "; --input-threads " + number(whole, 0) + " would do";
+    text += "; --input-threads " + fixed_text(whole, 0) + " would do";
   const auto fast = static_cast<double>(timing.stages.fast_path);
   const auto reference = static_cast<double>(timing.stages.reference_path);
   if (reference > kManyReferences * (fast + reference))
@@ -79,18 +74,19 @@ std::string bottleneck_sentence(const EpochTiming& timing) {
     if (shares.copy > kCopiesLimit)
       return "copy-bound: copies to the device take " + percent(shares.copy) +
              " of the time; a smaller --train-size or a faster link to the device would lift it";
-    return "compute-bound: " + waited + "; the input side used " + number(cores_needed, 1) + " of " + of_cores +
-           " cores at " + number(1e3 * per_image, 2) + " ms an image and could feed " +
-           number(cores_needed > 0 ? timing.input_threads / cores_needed : 1, 1) + "x the rate";
+    return "compute-bound: " + waited + "; the input side used " + fixed_text(cores_needed, 1) + " of " + of_cores +
+           " cores at " + fixed_text(1e3 * per_image, 2) + " ms an image and could feed " +
+           fixed_text(cores_needed > 0 ? timing.input_threads / cores_needed : 1, 1) + "x the rate";
   }
   // Decoders that stood still for the disk point to the disk; otherwise there are too few of them.
   if (stages.wait_for_read > stages.wait_for_batch / 2) {
     const double mib = static_cast<double>(stages.bytes_read) / (1024 * 1024);
-    return "read-bound: " + waited + "; " + number(mib / images * compute_rate, 0) + " MiB/s needed, the disk gave " +
-           number(mib / timing.seconds, 0) + repacking(timing, /*bytes_count=*/true) +
+    return "read-bound: " + waited + "; " + fixed_text(mib / images * compute_rate, 0) +
+           " MiB/s needed, the disk gave " + fixed_text(mib / timing.seconds, 0) +
+           repacking(timing, /*bytes_count=*/true) +
            "; --cache-dir on a local disk reads them from there after the first epoch";
   }
-  return "decode-bound: " + waited + "; " + number(cores_needed, 1) + " cores needed, " + of_cores + " present" +
+  return "decode-bound: " + waited + "; " + fixed_text(cores_needed, 1) + " cores needed, " + of_cores + " present" +
          decode_remedy(timing, cores_needed);
 }
 

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "engine/train/run/image_size_schedule.h"
+#include "engine/train/run/json_text.h"
 
 namespace imgtrain {
 
@@ -40,14 +41,8 @@ double multiplications(int64_t depth) {
   }
 }
 
-std::string fixed(double value, int digits) {
-  char buffer[48];
-  std::snprintf(buffer, sizeof(buffer), "%.*f", digits, value);
-  return buffer;
-}
-
 std::string dollars(const std::optional<double>& value) {
-  return value ? "$" + fixed(*value, *value < 10 ? 2 : 0) : std::string("-");
+  return value ? "$" + fixed_text(*value, *value < 10 ? 2 : 0) : std::string("-");
 }
 
 struct Rates {
@@ -79,15 +74,16 @@ void fill(Estimate& estimate, const Rates& rates, const TrainingWork& work, cons
   estimate.hours = overhead * images * (first_epochs / first + (work.epochs - first_epochs) / pace) / 3600;
   if (estimate.limit == "compute") {
     estimate.lift = "a faster device, smaller images or fewer epochs; input keeps up";
-    if (rates.decode > 0) estimate.lift += " (" + fixed(100 * pace / rates.decode, 0) + " % of its decoding)";
+    if (rates.decode > 0) estimate.lift += " (" + fixed_text(100 * pace / rates.decode, 0) + " % of its decoding)";
   } else if (estimate.limit == "decode") {
     const double needed = rates.vcpus * rates.compute / std::max(rates.decode, 1e-9);
-    estimate.lift = fixed(needed, 0) + " cores would keep the device busy, it has " + fixed(rates.vcpus, 0) +
+    estimate.lift = fixed_text(needed, 0) + " cores would keep the device busy, it has " + fixed_text(rates.vcpus, 0) +
                     "; or smaller images in the shards (imgpack build --resize)";
   } else {
     const double needed = std::min(rates.compute, rates.decode > 0 ? rates.decode : rates.compute) * bytes / kMib;
-    estimate.lift = fixed(needed, 0) + " MiB/s would keep up; or " +
-                    fixed(bytes * images / kCacheShare / (1024 * kMib), 0) + " GiB of memory, which hold the shards";
+    estimate.lift = fixed_text(needed, 0) + " MiB/s would keep up; or " +
+                    fixed_text(bytes * images / kCacheShare / (1024 * kMib), 0) +
+                    " GiB of memory, which hold the shards";
   }
 }
 
@@ -227,7 +223,7 @@ std::string estimate_table(const std::vector<Estimate>& estimates) {
                 "what would lift it");
   out += line;
   for (const Estimate& estimate : estimates) {
-    const std::string hours = fixed(estimate.hours, estimate.hours < 10 ? 2 : 1) + (estimate.measured ? " " : "~");
+    const std::string hours = fixed_text(estimate.hours, estimate.hours < 10 ? 2 : 1) + (estimate.measured ? " " : "~");
     std::snprintf(line, sizeof(line), "%-14s %10s %8s %10s  %-8s ", estimate.machine.c_str(), hours.c_str(),
                   dollars(estimate.dollars_spot).c_str(), dollars(estimate.dollars_on_demand).c_str(),
                   estimate.limit.c_str());

@@ -2,6 +2,7 @@
 
 #include <boost/json/serialize.hpp>
 #include <charconv>
+#include <cstdio>
 #include <system_error>
 
 namespace imgtrain {
@@ -48,6 +49,12 @@ void append_json(std::string& out, const json::value& value, int depth, bool pre
 }
 
 }  // namespace
+
+std::string fixed_text(double value, int digits) {
+  char buffer[400];  // The largest double has 309 digits before the point.
+  std::snprintf(buffer, sizeof(buffer), "%.*f", digits, value);
+  return buffer;
+}
 
 std::string number_text(double value) {
   char buffer[32];

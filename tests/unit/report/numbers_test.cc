@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "engine/report/portable/base64.h"
 #include "engine/report/portable/calibration.h"
 #include "engine/report/portable/confusion.h"
 #include "tests/support/expect_error.h"
@@ -93,16 +92,6 @@ TEST(Predictions, TheMostConfidentMistakesComeFirstInOneOrderEverywhere) {
   for (const Prediction& prediction : most_confidently_wrong(predictions, 10)) ids.push_back(prediction.id);
   EXPECT_EQ(ids, (std::vector<uint64_t>{2, 9, 3}));
   EXPECT_EQ(most_confidently_wrong(predictions, 1).size(), 1u);
-}
-
-// RFC 4648, section 10.
-TEST(Base64, HasTheVectorsOfItsSpecification) {
-  EXPECT_EQ(base64(""), "");
-  EXPECT_EQ(base64("f"), "Zg==");
-  EXPECT_EQ(base64("fo"), "Zm8=");
-  EXPECT_EQ(base64("foo"), "Zm9v");
-  EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
-  EXPECT_EQ(base64("\xff\xfe\xfd"), "//79");
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "engine/serve/base64.h"
+#include "format/base64.h"
 
 namespace imgtrain::serve {
 namespace {
@@ -43,7 +43,8 @@ TEST(PredictRequest, ABodyOfBytesIsOneImage) {
 }
 
 TEST(PredictRequest, JsonHoldsSeveralImagesAsBase64) {
-  const std::string body = R"({"images": [")" + to_base64("first") + R"(", ")" + to_base64("2") + R"("], "top": 2})";
+  const std::string body =
+      R"({"images": [")" + imgpack::to_base64("first") + R"(", ")" + imgpack::to_base64("2") + R"("], "top": 2})";
   const PredictRequest request = taken(parse("application/json; charset=utf-8", body));
   EXPECT_THAT(request.images, testing::ElementsAre("first", "2"));
   EXPECT_EQ(request.top, 2u);
@@ -93,22 +94,6 @@ TEST(PredictRequest, AnExplanationIsOfOneImageAndMaybeAClass) {
   expect_refused(400, "from 0 to 9", parse("image/png", "x", {{"class", "-1"}}, explain));
   expect_refused(400, "unknown parameter 'top'", parse("image/png", "x", {{"top", "1"}}, explain));
   expect_refused(415, "found 'application/json'", parse("application/json", "{}", {}, explain));
-}
-
-TEST(Base64, ReadsBackWhatItWrote) {
-  std::string bytes;
-  for (int i = 0; i < 300; ++i) {
-    EXPECT_EQ(from_base64(to_base64(bytes)), bytes);
-    bytes += static_cast<char>(i * 7);
-  }
-}
-
-TEST(Base64, AnythingElseIsRefused) {
-  for (const char* text :
-       {"a", "ab", "abc", "ab=c", "a===", "====", "ab c", "abc\n", "ab-_", "abcd=", "\xff\xff\xff\xff"})
-    EXPECT_EQ(from_base64(text), std::nullopt) << text;
-  EXPECT_EQ(from_base64(""), "");
-  EXPECT_EQ(from_base64("eHk="), "xy");
 }
 
 TEST(HttpTarget, PathAndQueryAreDecoded) {

@@ -6,7 +6,7 @@
 #include <boost/json/parse.hpp>
 #include <future>
 
-#include "engine/serve/base64.h"
+#include "format/base64.h"
 #include "tests/unit/serve/fake_service.h"
 
 namespace imgtrain::serve {
@@ -59,7 +59,7 @@ TEST_F(PredictionApiTest, AnImageGetsItsGuessesAndTimes) {
 TEST_F(PredictionApiTest, ABatchIsAnsweredInTheOrderOfItsImages) {
   start();
   std::string body = R"({"top": 1, "images": [)";
-  for (size_t i = 1; i <= 6; ++i) body += (i > 1 ? ",\"" : "\"") + to_base64(std::string(i, 'x')) + "\"";
+  for (size_t i = 1; i <= 6; ++i) body += (i > 1 ? ",\"" : "\"") + imgpack::to_base64(std::string(i, 'x')) + "\"";
   const HttpReply reply = predict(body + "]}", "application/json");
   ASSERT_EQ(reply.status, 200u) << reply.body;
   const auto value = boost::json::parse(reply.body);
@@ -72,7 +72,8 @@ TEST_F(PredictionApiTest, ABatchIsAnsweredInTheOrderOfItsImages) {
 TEST_F(PredictionApiTest, WhatIsNoImageIs422AndNamesWhichOneItWas) {
   start();
   EXPECT_EQ(predict("bad").status, 422u);
-  const std::string body = R"({"images": [")" + to_base64("good") + R"(",")" + to_base64("bad") + R"("]})";
+  const std::string body =
+      R"({"images": [")" + imgpack::to_base64("good") + R"(",")" + imgpack::to_base64("bad") + R"("]})";
   const HttpReply reply = predict(body, "application/json");
   EXPECT_EQ(reply.status, 422u);
   EXPECT_EQ(reply.content_type, "application/problem+json");

@@ -1,8 +1,8 @@
-#include "engine/serve/base64.h"
+#include "format/base64.h"
 
 #include <boost/beast/core/detail/base64.hpp>
 
-namespace imgtrain::serve {
+namespace imgpack {
 
 namespace base64 = boost::beast::detail::base64;
 
@@ -24,4 +24,4 @@ std::string to_base64(std::string_view bytes) {
   return text;
 }
 
-}  // namespace imgtrain::serve
+}  // namespace imgpack
