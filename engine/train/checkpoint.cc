@@ -58,7 +58,7 @@ std::map<std::string, std::string> weights_metadata(const ResNetOptions& model, 
   metadata["dataset_id"] = dataset_id;
   metadata["eval_size"] = std::to_string(config.eval_size);
   metadata["eval_resize"] = std::to_string(config.eval_resize);
-  metadata["interpolation"] = config.interpolation == Interpolation::kBilinear ? "bilinear" : "bicubic";
+  metadata["interpolation"] = std::string(to_json(config).at("interpolation").as_string());
   if (config.eval_crop_ratio > 0) metadata["eval_crop_ratio"] = number_text(config.eval_crop_ratio);
   return metadata;
 }

@@ -13,9 +13,11 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <utility>
 
+#include "engine/data/batch_pipeline.h"
 #include "engine/train/gradient_buckets.h"
 #include "engine/train/rank_meeting.h"
 #include "format/error.h"
+#include "format/exit_code.h"
 
 C10_DECLARE_int(caffe2_log_level);
 
@@ -85,10 +87,9 @@ class SingleProcess : public GradientSync {
 
 // Where the process itself hangs, nothing is left to unwind; everything on disk is published by rename.
 [[noreturn]] void end_process(const std::string& message, ErrorKind kind) {
-  constexpr int kFailed = 1, kDamage = 4;
   std::fprintf(stderr, "imgtrain: error: %s\n", message.c_str());
   std::fflush(stderr);
-  std::_Exit(kind == ErrorKind::kCorruption ? kDamage : kFailed);
+  std::_Exit(imgpack::exit_code(kind));
 }
 
 // How often a wait for an exchange looks whether a rank is lost.
@@ -129,7 +130,7 @@ class ManyProcesses : public GradientSync {
 
   void attach(const std::vector<Tensor>& parameters) override {
     parameters_ = parameters;
-    buckets_ = std::make_unique<GradientBuckets>(parameters, options_);
+    buckets_ = std::make_unique<GradientBuckets>(parameters, options_.first_bucket_bytes, options_.bucket_bytes);
     for (size_t i = 0; i < parameters.size(); ++i) {
       auto& bucket = buckets_->buckets()[buckets_->bucket_of(i)];
       torch::autograd::impl::set_post_acc_grad_hooks(
@@ -217,9 +218,10 @@ class ManyProcesses : public GradientSync {
     options.board_name = launch_.store_is_served ? "the launcher's meeting point at " + launch_.master_address + ":" +
                                                        std::to_string(launch_.master_port)
                                                  : rank_text(0, launch_.world) + " at " + launch_.master_address;
-    options.on_verdict = [this](const Verdict& verdict) {
-      if (options_.warn) options_.warn(verdict.message);
-      if (!gloo_) abort();
+    // Refers to nothing of this: an abort of NCCL may outlast it.
+    options.on_verdict = [warn = options_.warn, backend = backend_, gloo = gloo_](const Verdict& verdict) {
+      if (warn) warn(verdict.message);
+      if (!gloo) backend->abort();
     };
     options.give_up = [prefix = rank_text(launch_.rank, launch_.world)](const Verdict& verdict) {
       end_process(prefix + ": " + verdict.message, verdict.kind);
@@ -341,9 +343,9 @@ void require_pinned_libtorch() {
 
 }  // namespace
 
-InputWait::InputWait(GradientSync& sync, std::function<double()> read_seconds)
+InputWait::InputWait(GradientSync& sync, const data::BatchPipeline& pipeline)
     : sync_(sync), exceptions_(std::uncaught_exceptions()) {
-  sync_.enter(RankStage::kReading, std::move(read_seconds));
+  sync_.enter(RankStage::kReading, [&pipeline] { return pipeline.stage_seconds().read; });
 }
 
 InputWait::~InputWait() {

@@ -23,6 +23,10 @@
 
 namespace imgtrain {
 
+namespace data {
+class BatchPipeline;
+}
+
 struct GradientSyncOptions {
   uint64_t bucket_bytes = 25ull << 20;
   uint64_t first_bucket_bytes = 1ull << 20;  // Small, so that communication starts early in backward.
@@ -80,10 +84,10 @@ class GradientSync {
   virtual void finish_run() = 0;
 };
 
-// Tells the others that this rank waits for its input while it lives. `read_seconds`: see RankWatch::enter().
+// Tells the others that this rank waits for what `pipeline` reads and decodes while it lives.
 class InputWait {
  public:
-  InputWait(GradientSync& sync, std::function<double()> read_seconds);
+  InputWait(GradientSync& sync, const data::BatchPipeline& pipeline);
   ~InputWait();
   InputWait(const InputWait&) = delete;
   InputWait& operator=(const InputWait&) = delete;

@@ -2,6 +2,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -71,23 +72,25 @@ OpenedEvaluation open_evaluation(imgpack::FileSystem& fs, const EvaluateRequest&
   RunConfig& config = outcome.config;
   outcome.split = request.split.empty() ? config.val_split : request.split;
 
-  imgpack::Dataset dataset = imgpack::Dataset::open(fs, request.shards);
   const Launch launch = launch_from_environment();
   const torch::Device device = choose_device(config, launch.local_rank);
   configure_compute(config, device, launch.local_world);
   config.input_threads = choose_input_threads(config, device, launch.local_world);
   auto sync = make_gradient_sync(launch, device, sync_options(config, listener));
+  // A rank that fails from here on is not waited for.
+  std::optional<imgpack::Dataset> dataset;
   ResNet model = telling_failure(*sync, [&] {
+    dataset.emplace(imgpack::Dataset::open(fs, request.shards));
     ResNet loaded = load_model(file, outcome.weights, device);
     if (config.precision == Precision::kFp64) loaded->to(torch::kDouble);
-    require_same_classes(file, loaded->options(), dataset, outcome.weights);
+    require_same_classes(file, loaded->options(), *dataset, outcome.weights);
     return loaded;
   });
   outcome.model = describe(model->options()).at("model");
   outcome.classes = model->options().num_classes;
-  outcome.class_list = dataset.manifest().classes;
+  outcome.class_list = dataset->manifest().classes;
   outcome.leads = sync->rank() == 0;
-  return {std::move(outcome), std::move(dataset), device, std::move(sync), std::move(model)};
+  return {std::move(outcome), *std::move(dataset), device, std::move(sync), std::move(model)};
 }
 
 EvaluateOutcome evaluate(imgpack::FileSystem& fs, const EvaluateRequest& request, RunListener& listener) {

@@ -88,7 +88,7 @@ std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener
     uint64_t images = 0;
     for (Pass& pass : passes) {
       const auto batch = [&] {
-        const InputWait waiting(sync_, [&] { return pass.looking->pipeline.stage_seconds().read; });
+        const InputWait waiting(sync_, pass.looking->pipeline);
         return pass.looking->feed.next();
       }();
       if (!batch) throw Error(ErrorKind::kInternal, "the evaluation ended before its last batch");
@@ -101,7 +101,10 @@ std::optional<std::vector<ViewResult>> Evaluator::run(ResNet& model, RunListener
         if (predictions != nullptr && pass.looking == &first)
           append_predictions(logits, batch->labels, batch->ids, *predictions);
       }
-      pass.looking->feed.prefetch();
+      {
+        const InputWait waiting(sync_, pass.looking->pipeline);
+        pass.looking->feed.prefetch();
+      }
       pass.left_out += batch->left_out.size();
       if (pass.looking == &first) watch.count(static_cast<uint64_t>(batch->count), batch->left_out);
     }

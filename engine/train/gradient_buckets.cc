@@ -17,10 +17,11 @@ using imgpack::Error;
 using imgpack::ErrorKind;
 using torch::Tensor;
 
-GradientBuckets::GradientBuckets(const std::vector<Tensor>& parameters, const GradientSyncOptions& options) {
+GradientBuckets::GradientBuckets(const std::vector<Tensor>& parameters, uint64_t first_bucket_bytes,
+                                 uint64_t bucket_bytes) {
   // Backward reaches the last layer first.
   for (size_t end = parameters.size(); end > 0;) {
-    const uint64_t limit = buckets_.empty() ? options.first_bucket_bytes : options.bucket_bytes;
+    const uint64_t limit = buckets_.empty() ? first_bucket_bytes : bucket_bytes;
     size_t begin = end;
     uint64_t bytes = 0;
     while (begin > 0 && parameters[begin - 1].options().type_equal(parameters[end - 1].options()) &&

@@ -6,10 +6,9 @@
 #include <torch/torch.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <torch/csrc/distributed/c10d/Work.hpp>
 #include <vector>
-
-#include "engine/train/data_parallel.h"
 
 namespace imgtrain {
 
@@ -25,9 +24,9 @@ struct Bucket {
 // Knows nothing of communication. Not thread-safe.
 class GradientBuckets {
  public:
-  // Gives every parameter its gradient, with the parameter's own strides. Throws Error(kInternal) for one whose memory
-  // has gaps.
-  GradientBuckets(const std::vector<torch::Tensor>& parameters, const GradientSyncOptions& options);
+  // A bucket holds at most so many bytes, or one parameter. Gives every parameter its gradient, with the parameter's
+  // own strides. Throws Error(kInternal) for one whose memory has gaps.
+  GradientBuckets(const std::vector<torch::Tensor>& parameters, uint64_t first_bucket_bytes, uint64_t bucket_bytes);
 
   void zero();
   std::vector<Bucket>& buckets() { return buckets_; }

@@ -33,10 +33,14 @@ void StepTrace::save(imgpack::FileSystem& fs, const std::filesystem::path& targe
   recording_ = false;
   const auto result = profiler::disableProfiler();
   // The profiler writes a file of its own; what stands under `target` is whole.
-  std::filesystem::path aside = target;
-  aside += imgpack::kTemporarySuffix;
-  result->save(aside.string());
-  fs.rename(aside, target);
+  const std::filesystem::path aside = imgpack::temporary_path(target);
+  try {
+    result->save(aside.string());
+    fs.rename(aside, target);
+  } catch (...) {
+    imgpack::remove_quietly(fs, aside);
+    throw;
+  }
 }
 
 }  // namespace imgtrain

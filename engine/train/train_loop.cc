@@ -91,7 +91,7 @@ TrainOutcome Trainer::run() {
   }
 }
 std::optional<DeviceBatch> Trainer::next_batch() {
-  const InputWait waiting(ground_.sync, [this] { return pipeline_.stage_seconds().read; });
+  const InputWait waiting(ground_.sync, pipeline_);
   return feed_.next();
 }
 
@@ -120,7 +120,7 @@ bool Trainer::train_epoch() {
     if (average_) average_->update(ema_.after(at.epoch, at.batch), ema_.decay());
     watch_loss();
     {
-      const InputWait waiting(ground_.sync, [this] { return pipeline_.stage_seconds().read; });
+      const InputWait waiting(ground_.sync, pipeline_);
       feed_.prefetch();
     }
     note_times(at.step, *batch);
@@ -243,9 +243,8 @@ TrainOutcome Trainer::stopped() {
 }
 
 // Ranks never exchange weights after the beginning: that they agree in the end shows that each took the same steps.
-void Trainer::require_equal_weights() {
+void Trainer::require_equal_weights(uint64_t digest) {
   if (ground_.sync.world() == 1) return;
-  const uint64_t digest = weights_digest(result_model());
   const auto high = static_cast<double>(digest >> 32), low = static_cast<double>(digest & 0xffffffff);
   torch::Tensor most = torch::tensor({high, low, -high, -low}, torch::kDouble).to(ground_.device);
   ground_.sync.all_reduce_max(most);
@@ -256,7 +255,8 @@ void Trainer::require_equal_weights() {
 }
 
 TrainOutcome Trainer::finish() {
-  require_equal_weights();
+  const uint64_t digest = weights_digest(result_model());
+  require_equal_weights(digest);
   if (record_) {
     ground_.sync.enter(RankStage::kSaving);
     record_->writer.wait();
@@ -282,7 +282,7 @@ TrainOutcome Trainer::finish() {
                       {"samples_skipped", state_.samples_skipped},
                       {"ranks", ground_.sync.world()},
                       {"weights", kWeightsName},
-                      {"weights_digest", imgpack::to_hex(weights_digest(result_model()))}};
+                      {"weights_digest", imgpack::to_hex(digest)}};
   if (record_) {
     event("finish", result);
     record_->events.finish("FINISHED");

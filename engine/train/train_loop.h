@@ -90,7 +90,7 @@ class Trainer {
   void event(const char* type, const boost::json::object& fields) {
     if (record_) record_->events.append(type, fields);
   }
-  void require_equal_weights();
+  void require_equal_weights(uint64_t digest);
   void note_saved();
   void add_left_out();  // Of all ranks, to the samples skipped. Every rank calls it equally often.
   void show_progress(double lr);

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "engine/report/portable/run_record.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/run/checkpoint_store.h"
 #include "engine/train/run/run_folder.h"
-#include "engine/train/run/run_state.h"
 #include "format/error.h"
 
 namespace imgtrain {
@@ -15,23 +15,24 @@ namespace {
 using imgpack::Error;
 using imgpack::ErrorKind;
 
+// A number that a weights file states; nullopt: it does not, or it is no number.
+template <typename Number>
+std::optional<Number> stated_number(const TensorFile& file, const std::string& key) {
+  const auto stated = file.metadata.find(key);
+  if (stated == file.metadata.end()) return std::nullopt;
+  const std::string& text = stated->second;
+  Number value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 // What a weights file states of how to look at images; nothing for files of other programs.
 ConfigLayer view_in(const TensorFile& file, const std::filesystem::path& path) {
   ConfigLayer layer{path.string(), {}};
-  for (const char* key : {"eval_size", "eval_resize"}) {
-    const auto stated = file.metadata.find(key);
-    if (stated == file.metadata.end()) continue;
-    int64_t value = 0;
-    const std::string& text = stated->second;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size()) layer.values[key] = value;
-  }
-  if (const auto stated = file.metadata.find("eval_crop_ratio"); stated != file.metadata.end()) {
-    double value = 0;
-    const std::string& text = stated->second;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size()) layer.values["eval_crop_ratio"] = value;
-  }
+  for (const char* key : {"eval_size", "eval_resize"})
+    if (const auto value = stated_number<int64_t>(file, key)) layer.values[key] = *value;
+  if (const auto value = stated_number<double>(file, "eval_crop_ratio")) layer.values["eval_crop_ratio"] = *value;
   if (const auto stated = file.metadata.find("interpolation"); stated != file.metadata.end())
     layer.values["interpolation"] = stated->second;
   return layer;
@@ -43,10 +44,12 @@ std::filesystem::path part_of(const CheckpointStore& store, imgpack::FileSystem&
   return average != AverageChoice::kNever && fs.exists(averaged) ? averaged : store.tensors_path(step, "weights");
 }
 
-std::optional<Accuracy> best_of(const std::vector<MetricRow>& history) {
+// The first evaluation that no other surpassed: the checkpoint that is kept as the best is that one's. From the log of
+// the run: checkpoints are saved before their evaluation.
+std::optional<Accuracy> best_accuracy(imgpack::FileSystem& fs, const std::filesystem::path& run) {
   std::optional<Accuracy> best;
-  for (const MetricRow& row : history)
-    if (row.stage != "train" && (!best || row.accuracy > best->top1)) best = Accuracy{row.accuracy, row.accuracy_top5};
+  for (const EvaluatedEpoch& epoch : read_run(fs, run).evaluations)
+    if (!best || epoch.top1 > best->top1) best = Accuracy{epoch.top1, epoch.top5};
   return best;
 }
 
@@ -62,9 +65,7 @@ void choose_of_run(imgpack::FileSystem& fs, const WeightsChoice& choice, bool av
                   "a run keeps one unless --keep-best false was given; it is named after the first evaluation");
     source.path = part_of(store, fs, *step, choice.average);
     // The evaluations are of the average where there is one.
-    if (choice.average != AverageChoice::kNever || !averages)
-      if (const auto newest = store.newest(warn))
-        source.accuracy = best_of(run_state_from_json(newest->state, newest->path.string()).history);
+    if (choice.average != AverageChoice::kNever || !averages) source.accuracy = best_accuracy(fs, run);
     return;
   }
   const std::filesystem::path final_weights = run / "weights.safetensors";

@@ -27,3 +27,6 @@ make_sample() {
   imgpack sample "$BATS_FILE_TMPDIR/sample" --classes 4 --train 48 --val 12 --test 6 --size 40 >/dev/null
 }
 copy_sample() { cp -r "$BATS_FILE_TMPDIR/sample" "$1"; }
+
+# fact RUN NAME: what result.json of a finished run says.
+fact() { jq -r ".$2" "$1/result.json"; }

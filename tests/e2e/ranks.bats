@@ -12,7 +12,7 @@ setup_file() {
   train "$BATS_FILE_TMPDIR/alone" --precision fp64 >/dev/null
 }
 
-setup() { out=$BATS_TEST_TMPDIR/run errors=$BATS_TEST_TMPDIR/stderr; }
+setup() { out=$BATS_TEST_TMPDIR/run errors=$BATS_TEST_TMPDIR/stderr hands=(); }
 
 exec_train() {
   local run=$1
@@ -21,8 +21,6 @@ exec_train() {
     --train-size 32 --eval-size 32 --eval-resize 36 --duration 1ep --checkpoint-every 2ba --lr 0.001 "$@"
 }
 train() { (exec_train "$@"); }
-
-fact() { jq -r ".$2" "$1/result.json"; }
 
 # ranks_of PID: the processes that a launcher started.
 ranks_of() { pgrep -P "$1" || true; }
@@ -89,7 +87,10 @@ ends_within() {
 }
 
 teardown() {
-  [ -z "${pid-}" ] || kill -9 "$pid" 2>/dev/null || true
+  local process
+  for process in "${pid-}" "${hands[@]}"; do
+    [ -z "$process" ] || kill -9 "$process" 2>/dev/null || true
+  done
 }
 
 @test "2, 3 and 4 ranks: the order and the weights of one rank" {
@@ -226,6 +227,7 @@ teardown() {
 by_hand() {
   RANK=$1 WORLD_SIZE=$2 LOCAL_RANK=$1 MASTER_ADDR=127.0.0.1 MASTER_PORT=$3 \
     exec_train "$out" -q "${@:4}" >/dev/null 2>"$BATS_TEST_TMPDIR/stderr.$1" 3>&- &
+  hands+=($!)
 }
 
 free_port() { "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -244,6 +246,22 @@ free_port() { "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0
   [ "$status" != 0 ]
   [ $((SECONDS - began)) -le 40 ]
   grep -qE "rank 1 of 2 on $(hostname) \(127.0.0.1\) failed in starting at step 0: .*nowhere" "$BATS_TEST_TMPDIR/stderr.0"
+
+  # Evaluations meet before they look for their data, too.
+  port=$(free_port) began=$SECONDS
+  for rank in 0 1; do
+    shards=("$SHARDS" "$BATS_TEST_TMPDIR/nowhere")
+    RANK=$rank WORLD_SIZE=2 LOCAL_RANK=$rank MASTER_ADDR=127.0.0.1 MASTER_PORT=$port timeout 60 imgtrain eval --shards "${shards[rank]}" \
+      --checkpoint "$BATS_FILE_TMPDIR/alone" --threads 1 -q >/dev/null 2>"$BATS_TEST_TMPDIR/stderr.$rank" 3>&- &
+    hands+=($!)
+  done
+  for process in "${hands[@]: -2}"; do
+    status=0
+    wait "$process" || status=$?
+    [ "$status" = 1 ]
+  done
+  [ $((SECONDS - began)) -le 40 ]
+  grep -qE "rank 1 of 2 .* failed in starting at step 0: .*nowhere" "$BATS_TEST_TMPDIR/stderr.0"
 }
 
 @test "of two hosts each needs only its half of the training shards; one that it needs and lacks ends all, named" {

@@ -90,3 +90,16 @@ torch.save({'model': {'module.' + n: t for n, t in torchvision.models.resnet18(n
   imgtrain eval --shards "$SHARDS" --checkpoint "$BATS_TEST_TMPDIR/w.safetensors" --eval-size 32 --eval-resize 36 \
     --threads 1 -q
 }
+
+@test "export --best: the card has the accuracy of the best evaluation, also where that was the last" {
+  small --out "$out" --optimizer sgd --lr 0.02 --evaluate-every 1ep --duration 3ep >/dev/null
+  best=$(jq -s '[.[] | select(.message_type == "evaluation").accuracy] | max' "$out/metrics.jsonl")
+  imgtrain export "$out" --best --out "$BATS_TEST_TMPDIR/best" --format card >/dev/null
+  jq -e --argjson best "$best" '[.. | .top1? // empty] == [$best]' "$BATS_TEST_TMPDIR"/best/*.json
+  # As if the last had been the best: its line of the log decides.
+  last=$(jq -s '[.[] | select(.message_type == "evaluation")][-1].step' "$out/metrics.jsonl")
+  jq -c --argjson step "$last" 'if .message_type == "evaluation" and .step == $step then .accuracy = 99.5 else . end' "$out/metrics.jsonl" >"$out/new"
+  mv "$out/new" "$out/metrics.jsonl"
+  imgtrain export "$out" --best --out "$BATS_TEST_TMPDIR/last" --format card >/dev/null
+  jq -e '[.. | .top1? // empty] == [99.5]' "$BATS_TEST_TMPDIR"/last/*.json
+}

@@ -23,8 +23,6 @@ exec_train() {
 }
 train() { (exec_train "$@"); }
 
-fact() { jq -r ".$2" "$1/result.json"; }
-
 equals_the_straight_run() {
   for name in weights_digest order_digest accuracy loss steps; do
     [ "$(fact "$out" "$name")" = "$(fact "$BATS_FILE_TMPDIR/straight" "$name")" ] || { echo "$name differs"; return 1; }

@@ -57,7 +57,6 @@ ranks_in() {
   done
 }
 
-fact() { jq -r ".$2" "$1/result.json"; }
 
 @test "the cable is cut: all ranks end within 30 s and name the other host; back again, the same command finishes the run" {
   # shellcheck disable=SC2046 # the options have no spaces

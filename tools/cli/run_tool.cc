@@ -17,24 +17,6 @@ void print_error(const char* program, const char* what) {
 
 }  // namespace
 
-int exit_code(ErrorKind kind) {
-  switch (kind) {
-    case ErrorKind::kUsage:
-      return kExitUsage;
-    case ErrorKind::kCorruption:
-      return kExitDamage;
-    case ErrorKind::kUnsupportedVersion:
-      return kExitUnsupportedVersion;
-    case ErrorKind::kInterrupted:
-      return kExitInterrupted;
-    case ErrorKind::kIo:
-    case ErrorKind::kInvalidInput:
-    case ErrorKind::kInternal:
-      return kExitFailed;
-  }
-  return kExitFailed;
-}
-
 int run_tool(const char* program, const std::function<int()>& body) {
   try {
     return body();

@@ -36,6 +36,7 @@ constexpr std::string_view kOurs[] = {
     "MASTER_PORT=", "IMGTRAIN_STORE_FD=", "IMGTRAIN_RUN_ID=", "TORCHELASTIC_",     "IMGTRAIN_LAUNCHER="};
 // All ranks stop at the same step and wait for one checkpoint.
 constexpr std::chrono::seconds kStopSeconds{300};
+constexpr int kFailedStatus = 1 << 8;  // As waitpid() has an exit with 1.
 
 [[noreturn]] void fail(const std::string& what, int reason) {
   throw Error(ErrorKind::kIo, what + ": " + std::generic_category().message(reason));
@@ -76,8 +77,15 @@ class HeldSignals {
     sigemptyset(&held_);
     for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGCHLD}) sigaddset(&held_, signal);
     pthread_sigmask(SIG_BLOCK, &held_, &before_);
+    // Where it is ignored, as some parents leave it, the kernel forgets how children ended.
+    struct sigaction usual {};
+    usual.sa_handler = SIG_DFL;
+    sigaction(SIGCHLD, &usual, &child_before_);
   }
-  ~HeldSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  ~HeldSignals() {
+    sigaction(SIGCHLD, &child_before_, nullptr);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
   HeldSignals(const HeldSignals&) = delete;
   HeldSignals& operator=(const HeldSignals&) = delete;
   const sigset_t& before() const { return before_; }
@@ -90,6 +98,7 @@ class HeldSignals {
 
  private:
   sigset_t held_, before_;
+  struct sigaction child_before_ {};
 };
 
 struct Child {
@@ -151,10 +160,14 @@ class Ranks {
     for (size_t rank = 0; rank < children_.size(); ++rank) {
       Child& child = children_[rank];
       int status = 0;
-      if (!child.running || ::waitpid(child.pid, &status, WNOHANG) != child.pid) continue;
+      if (!child.running) continue;
+      const pid_t found = ::waitpid(child.pid, &status, WNOHANG);
+      if (found == 0) continue;
       child.running = false;
+      if (found < 0) status = kFailedStatus;  // Gone, and nobody knows how.
       const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
       const int code = signal == SIGINT ? 130 : signal != 0 ? 1 : WEXITSTATUS(status);
+      if (rank == 0 && code == 0) led_ = Clock::now();
       if (code == 0 || ended_) continue;
       code_ = code;
       ended_ = Clock::now();
@@ -175,7 +188,10 @@ class Ranks {
 
   // Those that outlive the first by too long are ended.
   void end_stragglers() {
-    if (!ended_ || !running()) return;
+    if (!running()) return;
+    // Rank 0 has published the result: nothing that the others still do is worth more patience than a checkpoint.
+    if (led_ && Clock::now() - *led_ > kStopSeconds) send(SIGKILL);
+    if (!ended_) return;
     const bool stops = code_ == 75 || code_ == 130;
     const std::chrono::duration<double> grace =
         stops ? std::chrono::duration<double>(kStopSeconds) : std::chrono::duration<double>(options_.grace_seconds);
@@ -215,7 +231,8 @@ class Ranks {
 
   const LocalRanks& options_;
   std::vector<Child> children_;
-  std::optional<Clock::time_point> ended_;
+  std::optional<Clock::time_point> ended_;  // When the first ended that did not end well.
+  std::optional<Clock::time_point> led_;    // When rank 0 ended well.
   int code_ = 0;
 };
 

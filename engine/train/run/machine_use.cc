@@ -6,7 +6,10 @@
 #include <array>
 #include <boost/json/array.hpp>
 #include <charconv>
+#include <condition_variable>
 #include <fstream>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 namespace imgtrain {
@@ -122,23 +125,38 @@ boost::json::object to_json(const MachineUse& use) {
   return out;
 }
 
-MachineWatch::MachineWatch(std::chrono::milliseconds interval, std::function<void(const MachineUse&)> report)
-    : interval_(interval), report_(std::move(report)), thread_([this] { work(); }) {}
+struct MachineWatch::State {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool ending = false, done = false;
+};
 
-MachineWatch::~MachineWatch() {
-  {
-    const std::lock_guard lock(mutex_);
-    ending_ = true;
-  }
-  changed_.notify_all();
-  thread_.join();
+namespace {
+
+// For a sample under way to come back; a driver that hangs is not waited for.
+constexpr std::chrono::seconds kPatience{2};
+
+}  // namespace
+
+MachineWatch::MachineWatch(std::chrono::milliseconds interval, std::function<void(const MachineUse&)> report)
+    : state_(std::make_shared<State>()) {
+  std::thread([state = state_, interval, report = std::move(report)] { work(*state, interval, report); }).detach();
 }
 
-void MachineWatch::work() {
+MachineWatch::~MachineWatch() {
+  std::unique_lock lock(state_->mutex);
+  state_->ending = true;
+  state_->changed.notify_all();
+  state_->changed.wait_for(lock, kPatience, [&] { return state_->done; });
+}
+
+void MachineWatch::work(State& state, std::chrono::milliseconds interval,
+                        const std::function<void(const MachineUse&)>& report) {
   const Nvml nvml;
   std::optional<CpuTicks> before = cpu_ticks();
-  std::unique_lock lock(mutex_);
-  while (!changed_.wait_for(lock, interval_, [&] { return ending_; })) {
+  std::unique_lock lock(state.mutex);
+  while (!state.changed.wait_for(lock, interval, [&] { return state.ending; })) {
+    lock.unlock();
     MachineUse use;
     const std::optional<CpuTicks> now = cpu_ticks();
     if (before && now && now->all > before->all) {
@@ -147,8 +165,11 @@ void MachineWatch::work() {
     before = now;
     use.memory_bytes = resident_bytes();
     use.gpus = nvml.sample();
-    report_(use);
+    lock.lock();
+    if (!state.ending) report(use);  // What it refers to lives as long as the watch.
   }
+  state.done = true;
+  state.changed.notify_all();
 }
 
 }  // namespace imgtrain

@@ -3,15 +3,12 @@
 
 #include <boost/json/object.hpp>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 namespace imgtrain {
@@ -36,8 +33,8 @@ struct CpuTicks {
 };
 std::optional<CpuTicks> parse_cpu_ticks(std::string_view proc_stat);
 
-// Calls `report` every `interval` from a thread of its own, until it is destroyed. Throws nothing: what cannot be read
-// is left out.
+// Calls `report` every `interval` from a thread of its own, and never again once this is destroyed. Throws nothing:
+// what cannot be read is left out, and a driver that does not answer delays nobody for more than two seconds.
 class MachineWatch {
  public:
   MachineWatch(std::chrono::milliseconds interval, std::function<void(const MachineUse&)> report);
@@ -46,14 +43,11 @@ class MachineWatch {
   MachineWatch& operator=(const MachineWatch&) = delete;
 
  private:
-  void work();
+  struct State;
+  static void work(State& state, std::chrono::milliseconds interval,
+                   const std::function<void(const MachineUse&)>& report);
 
-  const std::chrono::milliseconds interval_;
-  const std::function<void(const MachineUse&)> report_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool ending_ = false;
-  std::thread thread_;
+  const std::shared_ptr<State> state_;
 };
 
 }  // namespace imgtrain

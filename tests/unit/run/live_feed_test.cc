@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "engine/train/run/machine_use.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/memory_file_system.h"
 
 namespace imgtrain {
@@ -36,11 +37,23 @@ TEST(LiveFeed, EveryProcessBeginsAnew) {
   EXPECT_EQ(live(fs), "new\n");
 }
 
-TEST(LiveFeed, AFolderThatCannotBeWrittenDisturbsNobody) {
-  imgpack::test::MemoryFileSystem fs;
-  LiveFeed feed(fs, "/absent");
-  feed.line("x\n");
-  feed.append("line", {{"text", "y"}});
+TEST(LiveFeed, ADiskThatBreaksAtAnyMomentDisturbsNobody) {
+  bool struck = true;
+  for (uint64_t at = 0; struck; ++at) {
+    imgpack::test::MemoryFileSystem fs;
+    fs.make_directories("/run");
+    imgpack::publish(fs, "/run/run.json", "{}");
+    imgpack::test::FaultyFileSystem faulty(fs, imgpack::test::Fault::kDiskFull, at);
+    {
+      LiveFeed feed(faulty, "/run");
+      feed.line("one\n");
+      feed.line("two\n");
+    }
+    struck = faulty.struck();
+    const std::string written = live(fs);
+    EXPECT_TRUE(written == "none" || std::string("one\ntwo\n").starts_with(written)) << at << ": " << written;
+    if (!struck) EXPECT_EQ(written, "one\ntwo\n");
+  }
 }
 
 TEST(LiveFeed, EventsCarryTheirTypeAndTime) {

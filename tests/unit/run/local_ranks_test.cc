@@ -86,7 +86,10 @@ TEST_F(LocalRanksTest, AKilledRankIsNamedAndEndsTheOthers) {
 TEST_F(LocalRanksTest, SigtermGoesToEveryRankAndTheirCodeComesBack) {
   std::thread sender = when_there("up", SIGTERM);
   const int code = run_local_ranks(
-      shells(2, "trap 'echo >stopped.$RANK; exit 75' TERM; [ $RANK = 1 ] && echo >up; while :; do sleep 0.05; done"));
+      // Rank 1 says so when both have their traps; either ends by itself if the other never comes.
+      shells(2,
+             "trap 'echo >stopped.$RANK; exit 75' TERM; echo >ready.$RANK; n=0; while [ $n -lt 600 ]; do n=$((n + 1)); "
+             "[ $RANK = 1 ] && [ -e ready.0 ] && echo >up; sleep 0.05; done; exit 9"));
   sender.join();
   EXPECT_EQ(code, 75);
   EXPECT_TRUE(std::filesystem::exists(folder_ / "stopped.0") && std::filesystem::exists(folder_ / "stopped.1"));

@@ -180,7 +180,8 @@ TEST_F(RankWatchTest, WhereTheBoardBlocksItsHolderIsLostAndNothingWaitsForIt) {
     EXPECT_THAT(one.watch->verdict()->message, HasSubstr("rank 0 on a is lost: no answer for"));
     one.watch.reset();
     one.board->become(&Board::blocked, false);
-    std::this_thread::sleep_for(milliseconds(200));  // For the thread that was left behind to end.
+    // The thread that was left behind ends, and lets go of the board.
+    ASSERT_TRUE(comes([&] { return one.board.use_count() == 1; }));
   }
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
 }
