@@ -131,8 +131,8 @@ struct EntropyIndexBuilder::Scratch {
       } catch (const Error&) {
         return false;
       }
-      std::vector<EntropySegment>& segments = cutter.segments();
-      if (!decode_segments(header, segments.data(), segments.size())) return false;
+      if (!decode_segments(header, cutter.longest_first())) return false;
+      const std::vector<EntropySegment>& segments = cutter.segments();
       for (size_t i = 0; i < segments.size(); i++) {
         const Piece& piece = cutter.pieces()[i];
         const int end = piece.column + segments[i].mcus;

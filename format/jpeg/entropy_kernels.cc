@@ -82,9 +82,13 @@ enum class Progress { kMore, kSegmentDone, kBad };
 
 // Segments that nobody has begun yet.
 struct SegmentQueue {
-  EntropySegment* next = nullptr;
-  EntropySegment* end = nullptr;
-  bool empty() const { return next == end; }
+  std::span<EntropySegment* const> rest;
+  bool empty() const { return rest.empty(); }
+  EntropySegment& take() {
+    EntropySegment* const first = rest.front();
+    rest = rest.subspan(1);
+    return *first;
+  }
 };
 
 }  // namespace imgpack::jpeg
@@ -194,7 +198,7 @@ HWY_NOINLINE Next next_segment(HotStream& h, Stream& s, const BaselineHeader& he
   if (end_bit > segment.size * 8) return Next::kBad;
   if (segment.expected_end_bit != 0 && end_bit != segment.expected_end_bit) return Next::kBad;
   if (queue.empty()) return Next::kFinished;
-  start_stream(h, s, header, *queue.next++);
+  start_stream(h, s, header, queue.take());
   return Next::kBegun;
 }
 
@@ -250,12 +254,12 @@ bool decode_interleaved(const BaselineHeader& header, HotStream* hot, Stream* st
   return true;
 }
 
-bool decode_segments(const BaselineHeader& header, EntropySegment* segments, size_t count) {
+bool decode_segments(const BaselineHeader& header, std::span<EntropySegment* const> segments) {
   HotStream hot[kMaxWays];
   Stream streams[kMaxWays];
-  SegmentQueue queue{segments, segments + count};
+  SegmentQueue queue{segments};
   int live = 0;
-  for (; live < kMaxWays && !queue.empty(); live++) start_stream(hot[live], streams[live], header, *queue.next++);
+  for (; live < kMaxWays && !queue.empty(); live++) start_stream(hot[live], streams[live], header, queue.take());
   for (; live > 0; live--) {
     const bool good = live == 4   ? decode_interleaved<4>(header, hot, streams, queue)
                       : live == 3 ? decode_interleaved<3>(header, hot, streams, queue)
@@ -422,8 +426,8 @@ Destuffed destuff(const uint8_t* src, size_t n, uint8_t* dst, std::vector<uint32
   return HWY_DYNAMIC_DISPATCH(destuff_bytes)(src, n, dst, removed);
 }
 
-bool decode_segments(const BaselineHeader& header, EntropySegment* segments, size_t count) {
-  return HWY_DYNAMIC_DISPATCH(decode_segments)(header, segments, count);
+bool decode_segments(const BaselineHeader& header, std::span<EntropySegment* const> segments) {
+  return HWY_DYNAMIC_DISPATCH(decode_segments)(header, segments);
 }
 
 bool walk_segment(const BaselineHeader& header, const SkipTables& tables, const uint8_t* bytes, size_t size,

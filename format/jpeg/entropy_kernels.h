@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "format/jpeg/baseline_header.h"
@@ -47,9 +48,10 @@ struct EntropySegment {
   uint64_t expected_end_bit = 0;    // Where the last block has to end, in bits from `bytes`; 0: anywhere.
 };
 
-// Decodes all segments, several at a time on the calling thread. False: a code that does not exist, a block with more
+// Decodes all segments, several at a time on the calling thread, taken in the order given: with the longest first the
+// last ones end together. False: a code that does not exist, a block with more
 // than 64 coefficients, or a segment that needs more bytes than it has or does not end where it has to.
-bool decode_segments(const BaselineHeader& header, EntropySegment* segments, size_t count);
+bool decode_segments(const BaselineHeader& header, std::span<EntropySegment* const> segments);
 
 struct WalkState {
   uint64_t bit = 0;  // Position in the destuffed bytes.

@@ -18,8 +18,11 @@
 namespace imgpack::jpeg {
 namespace {
 
-constexpr int kGroupRows = 8;       // MCU rows whose coefficients are held at once, at most.
-constexpr int kGroupSegments = 16;  // Where the index has entries for it: enough that interleaving seldom runs dry.
+// Of the MCU rows whose coefficients are held at once: enough that interleaving seldom runs dry, and as many more as
+// fit beside each other in a core's cache.
+constexpr int kMinGroupRows = 8, kMaxGroupRows = 32;
+constexpr size_t kGroupCoefficientBytes = 1024 << 10;
+constexpr int kGroupSegments = 32;  // A row is entered at several places, where the index has them, up to so many.
 constexpr size_t kStrideAlign = 64;
 
 template <class T>
@@ -35,8 +38,11 @@ struct McuRange {
   int mcus_per_entry = 1;
 
   // In groups of equal size: a last group of a row or two would be decoded with little to interleave.
-  int rows_at_once() const {
-    const int rows = row1 - row0, groups = (rows + kGroupRows - 1) / kGroupRows;
+  int rows_at_once(size_t mcu_coefficients) const {
+    const size_t row_bytes = static_cast<size_t>(column1 - entry * mcus_per_entry) * mcu_coefficients * sizeof(int16_t);
+    const int fitting = static_cast<int>(std::min<size_t>(kGroupCoefficientBytes / row_bytes, kMaxGroupRows));
+    const int most = std::max(fitting, kMinGroupRows);
+    const int rows = row1 - row0, groups = (rows + most - 1) / most;
     return (rows + groups - 1) / groups;
   }
 };
@@ -137,7 +143,7 @@ void FastDecoder::State::decode_coefficients(int row, int rows) {
     }
   }
   cutter.cut(requests);
-  if (!decode_segments(header, cutter.segments().data(), cutter.segments().size())) {
+  if (!decode_segments(header, cutter.longest_first())) {
     throw Error(ErrorKind::kCorruption, "JPEG stream damaged: expected Huffman codes of whole blocks, found others", {},
                 {}, "imgpack verify --level decode names every damaged record");
   }
@@ -228,7 +234,7 @@ FastDecoder::Result FastDecoder::decode(std::span<const std::byte> jpeg, std::sp
   job.line = at_least(s.line, widest + 2 * kLineSlack);
 
   int next_output = 0;
-  const int rows_at_once = s.range.rows_at_once();
+  const int rows_at_once = s.range.rows_at_once(header.mcu_coefficients());
   for (int row = s.range.row0; row < s.range.row1; row += rows_at_once) {
     const int rows = std::min(rows_at_once, s.range.row1 - row);
     s.decode_coefficients(row, rows);

@@ -87,7 +87,7 @@ std::string check_entropy_index(std::span<const std::byte> jpeg, std::span<const
     } catch (const Error& error) {
       return error.message();
     }
-    if (!decode_segments(*header, cutter.segments().data(), cutter.segments().size()))
+    if (!decode_segments(*header, cutter.longest_first()))
       return "MCU row " + std::to_string(row) + " does not decode from its entries";
     Place place;
     bool same = true;

@@ -66,6 +66,10 @@ void SegmentCutter::cut(std::span<const RowRequest> requests) {
   pieces_.clear();
   reserve(requests);
   for (const RowRequest& request : requests) cut_one(request);
+  longest_first_.resize(segments_.size());
+  std::transform(segments_.begin(), segments_.end(), longest_first_.begin(), [](EntropySegment& s) { return &s; });
+  std::sort(longest_first_.begin(), longest_first_.end(),
+            [](const EntropySegment* a, const EntropySegment* b) { return a->size > b->size; });
 }
 
 void SegmentCutter::cut_one(const RowRequest& request) {
@@ -113,7 +117,7 @@ void SegmentCutter::cut_one(const RowRequest& request) {
 
 size_t SegmentCutter::scratch_bytes() const {
   return bytes_.capacity() + coefficients_.capacity() * sizeof(int16_t) +
-         segments_.capacity() * sizeof(EntropySegment) + pieces_.capacity() * sizeof(Piece);
+         segments_.capacity() * (sizeof(EntropySegment) + sizeof(EntropySegment*)) + pieces_.capacity() * sizeof(Piece);
 }
 
 }  // namespace imgpack::jpeg

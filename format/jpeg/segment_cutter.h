@@ -40,6 +40,7 @@ class SegmentCutter {
 
   std::vector<EntropySegment>& segments() { return segments_; }
   const std::vector<Piece>& pieces() const { return pieces_; }  // Of the segments, in the same order.
+  const std::vector<EntropySegment*>& longest_first() const { return longest_first_; }  // The segments, for decoding.
   size_t scratch_bytes() const;
 
  private:
@@ -59,6 +60,7 @@ class SegmentCutter {
   size_t byte_at_ = 0, coefficient_at_ = 0;
   std::vector<EntropySegment> segments_;
   std::vector<Piece> pieces_;
+  std::vector<EntropySegment*> longest_first_;
 };
 
 }  // namespace imgpack::jpeg
