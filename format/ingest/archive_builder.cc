@@ -229,12 +229,8 @@ struct Recognised {
 
 std::vector<std::pair<std::string, std::string>> folders_of(const ArchiveTree& tree, const SourceScan& scan) {
   std::vector<std::pair<std::string, std::string>> folders;
-  for (const SourceSplit& split : scan.splits) {
-    std::string folder = (scan.root / split.folder).lexically_normal().lexically_relative(tree.root()).generic_string();
-    while (!folder.empty() && folder.back() == '/') folder.pop_back();
-    if (folder == ".") folder.clear();
-    folders.emplace_back(folder.empty() ? "" : folder + "/", split.name);
-  }
+  for (const SourceSplit& split : scan.splits)
+    folders.emplace_back(split_folder_in_tree(scan, split, tree.root()), split.name);
   return folders;
 }
 

@@ -124,4 +124,10 @@ std::vector<DirectoryEntry> ArchiveTree::list(const path& where) {
   return entries;
 }
 
+std::string split_folder_in_tree(const SourceScan& scan, const SourceSplit& split, const path& root) {
+  std::string folder = (scan.root / split.folder).lexically_normal().lexically_relative(root).generic_string();
+  while (!folder.empty() && folder.back() == '/') folder.pop_back();
+  return folder.empty() || folder == "." ? "" : folder + "/";
+}
+
 }  // namespace imgpack::ingest

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "format/ingest/archive_source.h"
+#include "format/ingest/source.h"
 #include "format/read_only_file_system.h"
 
 namespace imgpack::ingest {
@@ -45,5 +46,8 @@ class ArchiveTree : public ReadOnlyFileSystem {
   const ArchiveContents& contents_;
   std::vector<Node> nodes_;  // Sorted by path.
 };
+
+// Where a split lies in the tree of `root`: empty, or with a slash at the end.
+std::string split_folder_in_tree(const SourceScan& scan, const SourceSplit& split, const std::filesystem::path& root);
 
 }  // namespace imgpack::ingest

@@ -9,12 +9,11 @@
 
 namespace imgpack::ingest {
 
-SourceRecords::SourceRecords(const LabeledSource& source, ImageReader& reader, PackOptions options)
-    : source_(source), reader_(reader), options_(std::move(options)), decoding_(decoding_budget_bytes(1)) {}
+namespace {
 
-std::vector<std::string> SourceRecords::names(const ShardHeader& shard) {
+std::vector<std::string> names_in_shard(const SourceScan& scan, const ShardHeader& shard) {
   std::vector<std::string> names;
-  const SourceSplit* split = source_.scan.find(shard.split);
+  const SourceSplit* split = scan.find(shard.split);
   if (split == nullptr) return names;
   for (const SourceImage& image : split->images) {
     const uint64_t key = order_key(shard.seed, shard.split, image.name());
@@ -22,6 +21,24 @@ std::vector<std::string> SourceRecords::names(const ShardHeader& shard) {
       names.emplace_back(image.name());
   }
   return names;
+}
+
+}  // namespace
+
+SourceRecords::SourceRecords(const LabeledSource& source, ImageReader& reader, PackOptions options)
+    : source_(source), reader_(reader), options_(std::move(options)), decoding_(decoding_budget_bytes(1)) {}
+
+std::vector<std::string> SourceRecords::names(const ShardHeader& shard) {
+  return names_in_shard(source_.scan, shard);
+}
+
+std::vector<std::string> NotedRecords::names(const ShardHeader& shard) {
+  return names_in_shard(source_.scan, shard);
+}
+
+std::variant<Record, std::string> NotedRecords::make(const std::string& split, const std::string& name) {
+  noted_.emplace(split, name);
+  return "not read yet";
 }
 
 std::variant<Record, std::string> SourceRecords::make(const std::string& split_name, const std::string& name) {

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "format/ingest/archive_images.h"
 #include "format/ingest/labeling.h"
 #include "format/ingest/memory_budget.h"
 #include "format/ingest/pack_plan.h"
@@ -29,6 +30,21 @@ class SourceRecords : public RecordSource {
   ImageReader& reader_;
   const PackOptions options_;
   MemoryBudget decoding_;
+};
+
+// Gives nothing, and notes what it is asked for: so a repair tells beforehand which images of its source it needs.
+class NotedRecords : public RecordSource {
+ public:
+  // REQUIRES: source outlives this.
+  explicit NotedRecords(const LabeledSource& source) : source_(source) {}
+  std::vector<std::string> names(const ShardHeader& shard) override;
+  std::variant<Record, std::string> make(const std::string& split, const std::string& name) override;
+  const std::vector<ClassInfo>& classes() const override { return source_.classes.classes; }
+  const WantedImages& noted() const { return noted_; }
+
+ private:
+  const LabeledSource& source_;
+  WantedImages noted_;
 };
 
 // Where only the classes are wanted of a source, because the options that records were made by are not known.

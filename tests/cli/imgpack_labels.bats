@@ -59,6 +59,14 @@ rows() { tail -n +2 "$source/LOC_val_solution.csv" | tr ',' ' ' | cut -d ' ' -f 
   fails_with 1 "output folder is not empty" imgpack relabel "$source" "$BATS_TEST_TMPDIR/full" -q
 }
 
+@test "relabel --csv reads an archive as it reads its folder; a tree of links wants files" {
+  tar cf "$BATS_TEST_TMPDIR/all.tar" -C "$source" .
+  imgpack relabel "$source" "$BATS_TEST_TMPDIR/folder.csv" -q --csv >/dev/null
+  imgpack relabel "$BATS_TEST_TMPDIR/all.tar" "$BATS_TEST_TMPDIR/archive.csv" -q --csv >/dev/null
+  cmp "$BATS_TEST_TMPDIR/folder.csv" "$BATS_TEST_TMPDIR/archive.csv"
+  fails_with 1 "an archive has no files to link to" imgpack relabel "$BATS_TEST_TMPDIR/all.tar" "$BATS_TEST_TMPDIR/tree" -q
+}
+
 @test "a relabelled tree packs to the same validation set" {
   imgpack build "$source" "$out" -q >/dev/null
   imgpack relabel "$source" "$BATS_TEST_TMPDIR/tree" -q --split train --split val >/dev/null

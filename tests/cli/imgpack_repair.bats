@@ -41,6 +41,22 @@ break_byte() { printf '\xa5' | dd of="$out/$1" bs=1 seek="$2" conv=notrunc statu
   [ "$(digest_of "$out.small")" = "$small" ]
 }
 
+@test "the source of a repair may be the archive that was packed: a record, a lost shard, a lost manifest" {
+  tar czf "$BATS_TEST_TMPDIR/all.tar.gz" -C "$source" .
+  imgpack build "$BATS_TEST_TMPDIR/all.tar.gz" "$out.tar" -q --shards 2 >/dev/null
+  packed=$(digest_of "$out.tar")
+  break_byte ../s.shards.tar/train-00001.ipk 200
+  rm "$out.tar/val-00000.ipk"
+  says "nothing was changed" imgpack repair "$out.tar" --source "$BATS_TEST_TMPDIR/all.tar.gz" --dry-run -q
+  says "every byte as it was" imgpack repair "$out.tar" --source "$BATS_TEST_TMPDIR/all.tar.gz" -q
+  [ "$(digest_of "$out.tar")" = "$packed" ]
+  [ -z "$(find "$BATS_TEST_TMPDIR" -name '*.tmp')" ]
+
+  # Without its manifest nobody knows how a record was made: classes come from the archive, images do not.
+  rm "$out.tar/manifest.json"
+  says "manifest.json: it is missing; rebuilt" imgpack repair "$out.tar" --source "$BATS_TEST_TMPDIR/all.tar.gz" -q
+}
+
 @test "accepted loss is taken out, listed, and ends in 3" {
   break_byte train-00001.ipk 200
   run imgpack repair "$out" --accept-loss --json

@@ -2,12 +2,10 @@
 #include <filesystem>
 #include <iostream>
 
-#include "format/ingest/archive_builder.h"
 #include "format/ingest/build_estimate.h"
 #include "format/ingest/folder_source.h"
 #include "format/ingest/pack_plan.h"
 #include "format/ingest/thread_limit.h"
-#include "tools/cli/stop_signals.h"
 #include "tools/cli/units.h"
 #include "tools/imgpack/pack_options.h"
 #include "tools/imgpack/source_step.h"
@@ -15,15 +13,6 @@
 
 namespace imgpack {
 namespace {
-
-// The source's names are read quietly here: what it is has been said.
-class QuietObserver : public ingest::BuildObserver {
- public:
-  void on_note(const std::string&) override {}
-  void on_skip(const SkippedSource&) override {}
-  void on_start(uint64_t, uint64_t) override {}
-  void on_packed(uint64_t, uint64_t) override {}
-};
 
 std::string shards_text(uint64_t shards, uint64_t bytes) {
   return cli::format_count(shards) + (shards == 1 ? " shard of about " : " shards of about ") +
@@ -128,10 +117,7 @@ int run_plan(const cli::Arguments& arguments) {
   }
   const ingest::PackTrial trial = ingest::try_archive(fs, *found.archives, options);
   if (!found.archives->is_seekable() && !arguments.has("exact")) return print_guess(command, *found.archives, trial);
-  QuietObserver observer;
-  const auto source = ingest::label_archives(fs, *found.archives, command.labels, observer, cli::stop_flag());
-  describe_source(command, source);
-  return print_plan(command, source, trial, true);
+  return print_plan(command, read_archive_labels(command, *found.archives), trial, true);
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ int run_add_labels(const cli::Arguments& arguments) {
 int relabel(const PackCommand& command, const std::vector<std::string>& splits, const std::string& links, bool csv) {
   FileSystem& fs = posix_file_system();
   const ingest::ThreadLimit threads(command.threads);
-  const ingest::LabeledSource source = look_at_source(command);
+  const ingest::LabeledSource source = csv ? look_at_labels(command) : look_at_files(command);
   if (csv) {
     publish(fs, command.out, ingest::relabeled_csv(source, splits.front()));
     std::cout << command.out.string() << ": labels of " << splits.front() << "\n";
@@ -107,7 +107,7 @@ cli::Verb relabel_verb() {
       "Does what valprep.sh does, with every source of labels compared first: OUT/val/CLASS/IMAGE as links or copies. "
       "SOURCE is not changed, and OUT is there whole or not at all. With --csv, OUT is a file of image, WNID and label "
       "instead.";
-  verb.positionals = {{.name = "SOURCE", .help = "The folder of raw images."},
+  verb.positionals = {{.name = "SOURCE", .help = "The folder of raw images; with --csv also an archive."},
                       {.name = "OUT", .help = "The new folder, or with --csv the file."}};
   verb.options = {cli::threads_option(),
                   cli::quiet_option(),

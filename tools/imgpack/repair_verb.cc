@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "format/error.h"
+#include "format/ingest/archive_images.h"
 #include "format/ingest/folder_source.h"
 #include "format/ingest/ilsvrc2012.h"
 #include "format/ingest/output_folder.h"
@@ -28,11 +29,31 @@ std::string class_names(const std::string& wnid) {
   return label ? std::string(ingest::ilsvrc_classes()[static_cast<size_t>(*label)].names) : std::string();
 }
 
+// The images of archives that the repair will ask for, kept beside the shards while it lasts. Found by a first look at
+// the shards, which changes nothing.
+std::unique_ptr<ingest::ImageReader> keep_wanted(const ingest::ArchiveSet& archives,
+                                                 const ingest::LabeledSource& source,
+                                                 const std::filesystem::path& dataset, RepairOptions options) {
+  ingest::NotedRecords noted(source);
+  options.source = &noted;
+  options.dry_run = options.accept_loss = true;
+  repair_dataset(posix_file_system(), dataset, options);
+  return std::make_unique<ingest::ArchiveImages>(posix_file_system(), archives, source.scan, noted.noted(),
+                                                 temporary_path(dataset / "repair-images"), cli::stop_flag());
+}
+
 // The source as repair wants it: records by the manifest's options, or where the manifest is lost its classes alone.
 class RepairSource {
  public:
-  RepairSource(const PackCommand& command, const std::filesystem::path& dataset) : source_(look_at_source(command)) {
-    reader_ = ingest::make_folder_reader(posix_file_system(), source_.scan.root);
+  RepairSource(const PackCommand& command, const std::filesystem::path& dataset, const RepairOptions& options)
+      : RepairSource(command, dataset, options, find_source(command)) {}
+
+  RecordSource* records() { return records_.get(); }
+
+ private:
+  RepairSource(const PackCommand& command, const std::filesystem::path& dataset, const RepairOptions& options,
+               FoundSource found)
+      : source_(found.labeled ? *std::move(found.labeled) : read_archive_labels(command, *found.archives)) {
     std::optional<Manifest> manifest;
     try {
       manifest = read_manifest(posix_file_system(), dataset);
@@ -40,6 +61,8 @@ class RepairSource {
       if (error.kind() != ErrorKind::kCorruption && error.kind() != ErrorKind::kIo) throw;
     }
     if (manifest && !manifest->options.empty()) {
+      reader_ = found.archives ? keep_wanted(*found.archives, source_, dataset, options)
+                               : ingest::make_folder_reader(posix_file_system(), source_.scan.root);
       records_ =
           std::make_unique<ingest::SourceRecords>(source_, *reader_, ingest::parse_option_texts(manifest->options));
     } else {
@@ -48,9 +71,6 @@ class RepairSource {
       records_ = std::make_unique<ingest::SourceClasses>(source_.classes.classes);
     }
   }
-  RecordSource* records() { return records_.get(); }
-
- private:
   ingest::LabeledSource source_;
   std::unique_ptr<ingest::ImageReader> reader_;
   std::unique_ptr<RecordSource> records_;
@@ -125,7 +145,7 @@ int run_repair(const cli::Arguments& arguments) {
   command.quiet = arguments.has("quiet");
   const ingest::ThreadLimit threads(static_cast<uint32_t>(arguments.number("threads", 0, 1024)));
   std::optional<RepairSource> source;
-  if (!command.source.empty()) options.source = source.emplace(command, dataset).records();
+  if (!command.source.empty()) options.source = source.emplace(command, dataset, options).records();
   const RepairReport report = repair_dataset(fs, dataset, options);
   const int status = !report.ok()                               ? cli::kExitDamage
                      : !report.lost.empty() && !options.dry_run ? cli::kExitSomeSkipped
@@ -152,7 +172,9 @@ cli::Verb repair_verb() {
       "takes the records out, which the manifest then lists.";
   verb.positionals = {{.name = "DIR", .help = "The folder of shards."}};
   verb.options = {
-      {.name = "source", .value = "SOURCE", .help = "The folder of raw images that the dataset was built from."},
+      {.name = "source",
+       .value = "SOURCE",
+       .help = "The raw images that the dataset was built from: a folder, a list, or the archive."},
       {.name = "accept-loss", .value = "", .help = "Take out records that cannot be brought back."},
       {.name = "dry-run", .value = "", .help = "Say what would be done, and change nothing."},
       cli::threads_option(),

@@ -1,13 +1,24 @@
 #include "tools/imgpack/source_step.h"
 
 #include "format/error.h"
+#include "format/ingest/archive_builder.h"
 #include "format/ingest/folder_source.h"
 #include "format/ingest/list_source.h"
 #include "tools/cli/console.h"
+#include "tools/cli/stop_signals.h"
 #include "tools/cli/units.h"
 
 namespace imgpack {
 namespace {
+
+// The source's names are read quietly here: what it is has been said.
+class QuietObserver : public ingest::BuildObserver {
+ public:
+  void on_note(const std::string&) override {}
+  void on_skip(const SkippedSource&) override {}
+  void on_start(uint64_t, uint64_t) override {}
+  void on_packed(uint64_t, uint64_t) override {}
+};
 
 std::string split_line(const ingest::SourceSplit& split, const ingest::LabeledSplit& labels) {
   std::string line =
@@ -84,12 +95,25 @@ FoundSource find_source(const PackCommand& command) {
   return found;
 }
 
-ingest::LabeledSource look_at_source(const PackCommand& command) {
+ingest::LabeledSource read_archive_labels(const PackCommand& command, const ingest::ArchiveSet& archives) {
+  QuietObserver observer;
+  auto source = ingest::label_archives(posix_file_system(), archives, command.labels, observer, cli::stop_flag());
+  describe_source(command, source);
+  return source;
+}
+
+ingest::LabeledSource look_at_labels(const PackCommand& command) {
   FoundSource found = find_source(command);
   if (found.labeled) return *std::move(found.labeled);
-  throw Error(ErrorKind::kInvalidInput,
-              "an archive cannot be read image by image: expected a folder or a list of images", command.source, {},
-              "unpack it, or build from it: `imgpack build` reads archives as they are");
+  return read_archive_labels(command, *found.archives);
+}
+
+ingest::LabeledSource look_at_files(const PackCommand& command) {
+  FoundSource found = find_source(command);
+  if (found.labeled) return *std::move(found.labeled);
+  throw Error(ErrorKind::kInvalidInput, "an archive has no files to link to: expected a folder or a list of images",
+              command.source, {},
+              "--csv writes the labels of an archive; or build from it, and imgpack export --format imagefolder");
 }
 
 }  // namespace imgpack

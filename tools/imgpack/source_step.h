@@ -19,8 +19,14 @@ struct FoundSource {
 // file that is neither archive nor list.
 FoundSource find_source(const PackCommand& command);
 
-// For verbs that read single images of a source: a folder or a list. Throws Error(kInvalidInput) for an archive.
-ingest::LabeledSource look_at_source(const PackCommand& command);
+// Reads the archives' names and label files through, and describes what they hold.
+ingest::LabeledSource read_archive_labels(const PackCommand& command, const ingest::ArchiveSet& archives);
+
+// For verbs that want the labels alone.
+ingest::LabeledSource look_at_labels(const PackCommand& command);
+
+// For verbs that link to single images of a source: a folder or a list. Throws Error(kInvalidInput) for an archive.
+ingest::LabeledSource look_at_files(const PackCommand& command);
 
 // What a source holds, in words.
 void describe_source(const PackCommand& command, const ingest::LabeledSource& source);
