@@ -17,6 +17,8 @@ if(NOT torch_version_header MATCHES "\"${IMGTRAIN_TORCH_VERSION}\"")
   message(FATAL_ERROR "libtorch in ${torch_root} is not version ${IMGTRAIN_TORCH_VERSION}, the one this project is pinned to")
 endif()
 get_filename_component(site_packages ${torch_root}/.. ABSOLUTE)
+set(IMGTRAIN_SITE_PACKAGES ${site_packages})
+set(IMGTRAIN_CUDA_MAJOR "")  # Of a libtorch with CUDA.
 
 add_library(libtorch INTERFACE)
 add_library(libtorch::libtorch ALIAS libtorch)
@@ -39,5 +41,6 @@ if(EXISTS ${torch_root}/lib/libtorch_cuda.so AND EXISTS ${cuda_runtime})
   target_link_libraries(libtorch INTERFACE
     -Wl,--no-as-needed ${torch_root}/lib/libtorch_cuda.so ${torch_root}/lib/libc10_cuda.so -Wl,--as-needed ${cuda_runtime})
   list(APPEND torch_run_path ${site_packages}/nvidia/cu13/lib)
+  set(IMGTRAIN_CUDA_MAJOR 13)
 endif()
 target_link_options(libtorch INTERFACE "LINKER:-rpath,$<JOIN:${torch_run_path},:>")

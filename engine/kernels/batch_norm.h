@@ -1,0 +1,71 @@
+// Batch norm, the addition of a shortcut and ReLU in one go, for training on channels_last feature maps.
+//
+//   forward    x --statistics--> partial --merge--> mean, invstd, running statistics
+//              x [, shortcut] --normalise [+ add] [+ ReLU]--> y [, mask]                3 or 4 passes over the map
+//   backward   dy, x [, mask] --sums--> partial --merge--> dweight, dbias
+//              dy, x [, mask] --> dx [, dshortcut]                                      5 or 6 passes
+//
+// Unfused, libtorch makes 5 or 8 passes forward and 8 backward (each an element read or written). Statistics and all
+// arithmetic are float, merged pairwise as counts, means and sums of squared deviations (T. F. Chan, G. H. Golub, R. J.
+// LeVeque, 1979), so that a large mean costs no digits. Nothing is added by atomics: same input, same bytes.
+//
+// ReLU's mask is recomputed from x where nothing was added, and kept as a bit an element where a shortcut was. As in
+// libtorch, NaN passes through ReLU and its gradient passes through NaN.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/kernels/batch_norm_plan.h"
+#include "engine/kernels/launch.h"
+
+namespace imgtrain::kernels {
+
+enum class Activation { kNone, kRelu, kAddRelu };
+
+// Feature maps are `rows` x `channels` of shape.type, without gaps. Every pointer is aligned to kVectorBytes.
+struct BatchNormForward {
+  BatchNormShape shape;
+  Activation activation = Activation::kNone;
+  float eps = 1e-5f;
+  float momentum = 0.1f;
+  const void* x = nullptr;
+  const void* shortcut = nullptr;  // kAddRelu only.
+  const float* weight = nullptr;   // channels
+  const float* bias = nullptr;     // channels
+  void* y = nullptr;               // Out. May be `shortcut`'s memory, not x's: backward needs x.
+  float* mean = nullptr;           // Out: channels, for backward.
+  float* invstd = nullptr;         // Out: channels, for backward.
+  float* running_mean = nullptr;   // In and out: (1 - momentum) * old + momentum * new.
+  float* running_var = nullptr;    // The same, of the unbiased variance.
+  uint8_t* mask = nullptr;         // Out, kAddRelu only: mask_bytes(shape).
+  float* workspace = nullptr;      // workspace_floats(shape)
+};
+
+struct BatchNormBackward {
+  BatchNormShape shape;
+  Activation activation = Activation::kNone;
+  const void* dy = nullptr;
+  const void* x = nullptr;
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  const float* mean = nullptr;  // What forward left.
+  const float* invstd = nullptr;
+  const uint8_t* mask = nullptr;  // kAddRelu only.
+  void* dx = nullptr;             // Out. May be dy's memory where there is no shortcut.
+  void* dshortcut = nullptr;      // Out, kAddRelu only. May be dy's memory.
+  float* dweight = nullptr;       // Out: channels
+  float* dbias = nullptr;         // Out: channels
+  float* workspace = nullptr;
+};
+
+// Both queue their kernels on `stream` and wait for nothing. REQUIRES: 1 <= rows, 1 <= channels <= 65536.
+struct BatchNormLaunchers {
+  KernelStatus (*forward)(const BatchNormForward&, Stream stream);
+  KernelStatus (*backward)(const BatchNormBackward&, Stream stream);
+};
+
+// Those for CUDA; the program is built without them where no nvcc was found (IMGTRAIN_WITH_CUDA_KERNELS).
+KernelStatus launch_batch_norm_forward(const BatchNormForward& arguments, Stream stream);
+KernelStatus launch_batch_norm_backward(const BatchNormBackward& arguments, Stream stream);
+
+}  // namespace imgtrain::kernels
