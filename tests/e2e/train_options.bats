@@ -103,3 +103,17 @@ torch.save({'model': {'module.' + n: t for n, t in torchvision.models.resnet18(n
   imgtrain export "$out" --best --out "$BATS_TEST_TMPDIR/last" --format card >/dev/null
   jq -e '[.. | .top1? // empty] == [99.5]' "$BATS_TEST_TMPDIR"/last/*.json
 }
+
+@test "--decoder reference: every image goes by libjpeg-turbo, in training and in eval" {
+  paths() { jq -rs 'map(select(has("reference_path"))) | "\(map(.fast_path) | add) \(map(.reference_path) | add)"' "$1/metrics.jsonl"; }
+  small --out "$out" --duration 1ep --train-split val >/dev/null
+  read -r fast reference <<<"$(paths "$out")"
+  [ "$fast" -gt 0 ]
+  small --out "$out.2" --duration 1ep --train-split val --decoder reference >/dev/null
+  [ "$(paths "$out.2")" = "0 $((fast + reference))" ]
+  # What eval says of a model follows the pixels.
+  for decoder in auto reference; do
+    imgtrain eval --shards "$SHARDS" --checkpoint "$out" --threads 1 --decoder "$decoder" --json -q >"$BATS_TEST_TMPDIR/$decoder.json"
+  done
+  [ "$(jq .loss "$BATS_TEST_TMPDIR/auto.json")" != "$(jq .loss "$BATS_TEST_TMPDIR/reference.json")" ]
+}

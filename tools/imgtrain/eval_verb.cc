@@ -150,9 +150,9 @@ cli::Verb eval_verb() {
   };
   for (cli::Option& option : rank_options()) verb.options.push_back(std::move(option));
   const std::vector<std::string> fields = {
-      "shards",        "eval_size", "eval_resize",   "eval_crop_ratio", "eval_flip",     "eval_batch",
-      "interpolation", "precision", "device",        "threads",         "input_threads", "slots",
-      "page_cache",    "cache_dir", "on_bad_record", "rank_timeout",    "log_seconds"};
+      "shards",        "eval_size",  "eval_resize", "eval_crop_ratio", "eval_flip",    "eval_batch",
+      "interpolation", "decoder",    "precision",   "device",          "threads",      "input_threads",
+      "slots",         "page_cache", "cache_dir",   "on_bad_record",   "rank_timeout", "log_seconds"};
   for (cli::Option& option : config_options(fields)) {
     option.default_value.clear();  // Those of the run, not of an empty configuration.
     option.group.clear();

@@ -12,6 +12,7 @@ data::PipelineOptions shared_options(const RunConfig& config, const Share& share
   data::PipelineOptions options;
   options.filter = config.interpolation == Interpolation::kBilinear ? imgpack::jpeg::Filter::kBilinear
                                                                     : imgpack::jpeg::Filter::kBicubic;
+  options.reference_decoder = config.decoder == DecoderChoice::kReference;
   options.threads = static_cast<uint32_t>(config.input_threads);
   options.slots = static_cast<uint32_t>(config.slots);
   options.rank = static_cast<uint32_t>(share.rank);

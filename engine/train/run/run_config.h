@@ -26,6 +26,7 @@ enum class ScheduleKind { kConstant, kOneCycle, kCosine, kLinear, kPoly, kStep }
 enum class Anneal { kCosine, kLinear };
 enum class LrHold { kStep, kEpoch };
 enum class Interpolation { kBilinear, kBicubic, kRandom };
+enum class DecoderChoice { kAuto, kReference };
 enum class Progression { kDecode, kShrink };
 enum class AverageKind { kNone, kTorchvision, kComposer };
 enum class Precision { kFp64, kFp32, kBf16, kFp16 };
@@ -132,6 +133,7 @@ struct RunConfig {
   bool eval_flip = false;
   int64_t eval_batch = 256;
   Interpolation interpolation = Interpolation::kBilinear;
+  DecoderChoice decoder = DecoderChoice::kAuto;
 
   // Numbers.
   Precision precision = Precision::kBf16;

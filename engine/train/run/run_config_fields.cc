@@ -402,6 +402,10 @@ std::vector<Field> augmentation_fields() {
                              {"random", Interpolation::kRandom}},
                             "Filter of every resize, always antialiased, and of auto_augment's shapes; random: either "
                             "of the two for each training image (timm), bicubic in evaluation"),
+      choice<DecoderChoice>(
+          "decoder", kResult, &C::decoder, {{"auto", DecoderChoice::kAuto}, {"reference", DecoderChoice::kReference}},
+          "auto: the fast decoder where a record has an entropy index, else libjpeg-turbo; reference: "
+          "libjpeg-turbo for all, at two fifths of the speed"),
   };
 }
 
