@@ -52,7 +52,9 @@ TEST(LiveFeed, ADiskThatBreaksAtAnyMomentDisturbsNobody) {
     struck = faulty.struck();
     const std::string written = live(fs);
     EXPECT_TRUE(written == "none" || std::string("one\ntwo\n").starts_with(written)) << at << ": " << written;
-    if (!struck) EXPECT_EQ(written, "one\ntwo\n");
+    if (!struck) {
+      EXPECT_EQ(written, "one\ntwo\n");
+    }
   }
 }
 
