@@ -111,9 +111,7 @@ LabelSetInfo publish_label_set(FileSystem& fs, const std::filesystem::path& data
   return info;
 }
 
-LabelSet read_label_set(FileSystem& fs, const std::filesystem::path& dataset, const LabelSetInfo& info) {
-  const std::filesystem::path path = dataset / info.file;
-  const std::string text = read_text(fs, path, layout::kMaxLabelSetBytes);
+LabelSet check_label_set(std::string_view text, const LabelSetInfo& info, const std::filesystem::path& path) {
   if (const uint64_t computed = checksum(text); !same_checksum(info.digest, computed)) {
     throw Error(ErrorKind::kCorruption,
                 "label set digest mismatch: expected " + to_hex(info.digest) + ", found " + to_hex(computed), path);
@@ -125,6 +123,11 @@ LabelSet read_label_set(FileSystem& fs, const std::filesystem::path& dataset, co
                     set.name + "' of '" + set.split + "'",
                 path);
   return set;
+}
+
+LabelSet read_label_set(FileSystem& fs, const std::filesystem::path& dataset, const LabelSetInfo& info) {
+  const std::filesystem::path path = dataset / info.file;
+  return check_label_set(read_text(fs, path, layout::kMaxLabelSetBytes), info, path);
 }
 
 bool add_label_set(FileSystem& fs, const std::filesystem::path& dataset, const LabelSet& set) {

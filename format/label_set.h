@@ -32,8 +32,10 @@ LabelSet parse_label_set(std::string_view text, const std::filesystem::path& pat
 
 LabelSetInfo publish_label_set(FileSystem& fs, const std::filesystem::path& dataset, const LabelSet& set);
 
-// Throws Error(kCorruption) where the file differs from its digest, its name or its split, Error(kIo) where there is
-// none.
+// The set in a file's text. Throws Error(kCorruption) where that differs from its digest, its name or its split.
+LabelSet check_label_set(std::string_view text, const LabelSetInfo& info, const std::filesystem::path& path);
+
+// As check_label_set(), and Error(kIo) where there is no such file.
 LabelSet read_label_set(FileSystem& fs, const std::filesystem::path& dataset, const LabelSetInfo& info);
 
 // Makes the set part of a finished dataset, in place of one of its name: the file first, then the manifest, each by

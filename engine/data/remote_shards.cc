@@ -204,14 +204,20 @@ class RemoteShards::Shard : public imgpack::RandomAccessFile, public imgpack::In
     if (whole.data() != out.data()) std::memcpy(out.data(), whole.data() + (at - unit.begin), out.size());
   }
 
+  // nullptr: whoever has the unit does not let go of it, or there is no cache any more.
   std::unique_ptr<imgpack::ByteLock> take_turn(const Unit& unit) const {
     try {
       owner_.fs_.make_directories(cache_);
+      const auto until = std::chrono::steady_clock::now() + owner_.options_.turn;
       while (true) {
         throw_if_interrupted();
         if (auto lock = owner_.options_.try_lock(cache_ / kLockFile, unit.first - base_)) return lock;
+        if (std::chrono::steady_clock::now() >= until) break;
         std::this_thread::sleep_for(kLockPoll);
       }
+      owner_.note(unit_path(unit).string() + ": another process has been fetching it for too long, read from " +
+                  owner_.dataset_.folder().string() + " without it");
+      return nullptr;
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kInterrupted) throw;
       owner_.give_up_cache(error.what());

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -33,6 +34,8 @@ struct RemoteShardsOptions {
   uint64_t cache_limit = 0;               // Bytes of everything in that folder; 0: as much as the disk has.
   uint64_t keep_free_bytes = 1ull << 30;  // Of the cache's disk, for whatever else lives there.
   uint64_t unit_bytes = uint64_t{4} << 20;
+  // How long another may take to fetch a unit before it is fetched here as well and not kept: it may hang.
+  std::chrono::milliseconds turn{60'000};
   // Of one unit, against every other thread and process. For tests whose cache is no folder of the operating system's.
   std::function<std::unique_ptr<imgpack::ByteLock>(const std::filesystem::path&, uint64_t)> try_lock =
       imgpack::try_lock_byte;

@@ -59,6 +59,7 @@ struct FolderFacts {
   uint64_t free_bytes = 0;
   std::string file_system = {};  // `ext4`, `nfs`, `overlay`, …; empty: unknown.
   double write_mib_s = 0;        // With fsync; 0: not measured.
+  std::string write_error = {};  // Not empty: writing was begun and failed.
   double read_mib_s = 0;         // 0: not measured.
   bool past_cache = false;       // Whether reading went past the page cache.
 };

@@ -215,7 +215,11 @@ class Examination {
       add("folder.space", Level::kOk, folder.path + kind + " has " + gib(folder.free_bytes) + " free");
     }
     char text[200];
-    if (folder.write_mib_s > 0) {
+    if (!folder.write_error.empty()) {
+      add("folder.write", Level::kProblem, folder.path + ": writing fails: " + folder.write_error,
+          "a quota (quota -s, ulimit -f), a full or failing disk (df -h, dmesg): build and train elsewhere until it is "
+          "gone");
+    } else if (folder.write_mib_s > 0) {
       std::snprintf(text, sizeof(text), "%.0f MiB/s written and synced", folder.write_mib_s);
       add("folder.write", Level::kOk, folder.path + ": " + text);
     }

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <random>
 
 #include "engine/doctor/probe.h"
@@ -81,18 +82,29 @@ struct Buffer {
   std::unique_ptr<std::byte, void (*)(void*)> bytes;
 };
 
-// Bytes written and synced; 0: it failed.
-uint64_t write_file(int file, Buffer& buffer, uint64_t bytes, double most_seconds, double& seconds) {
+// All of a chunk. A short write is no error yet: the next one says why. False: errno has it.
+bool write_chunk(int file, const std::byte* bytes) {
+  for (size_t done = 0; done < kChunk;) {
+    const ssize_t written = write(file, bytes + done, kChunk - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    done += static_cast<size_t>(written);
+  }
+  return true;
+}
+
+// Bytes written and synced; nullopt: it failed, and errno says why.
+std::optional<uint64_t> write_file(int file, Buffer& buffer, uint64_t bytes, double most_seconds, double& seconds) {
   const Clock::time_point start = Clock::now();
   uint64_t done = 0;
   while (done + kChunk <= bytes && seconds_since(start) < most_seconds) {
     std::memcpy(buffer.bytes.get(), &done, sizeof(done));
-    if (write(file, buffer.bytes.get(), kChunk) != static_cast<ssize_t>(kChunk)) break;
+    if (!write_chunk(file, buffer.bytes.get())) return std::nullopt;
     done += kChunk;
     // What waits in memory would make the last sync last longer than the limit.
-    if (done % (kChunk * 8) == 0 && fdatasync(file) != 0) return 0;
+    if (done % (kChunk * 8) == 0 && fdatasync(file) != 0) return std::nullopt;
   }
-  if (fsync(file) != 0) return 0;
+  if (fsync(file) != 0) return std::nullopt;
   seconds = seconds_since(start);
   return done;
 }
@@ -161,10 +173,11 @@ FolderFacts probe_folder(const std::filesystem::path& folder, const FolderProbe&
   facts.writable = true;
   const uint64_t bytes = std::min(how.bytes, facts.free_bytes / 10);
   double seconds = 0;
-  const uint64_t written =
+  const std::optional<uint64_t> written =
       write_file(file.get(), buffer, bytes, std::chrono::duration<double>(how.most).count(), seconds);
-  if (written == 0) return facts;
-  facts.write_mib_s = static_cast<double>(written) / kMib / std::max(seconds, 1e-6);
+  if (!written) facts.write_error = std::strerror(errno);
+  if (written.value_or(0) == 0) return facts;
+  facts.write_mib_s = static_cast<double>(*written) / kMib / std::max(seconds, 1e-6);
   read_file("/proc/self/fd/" + std::to_string(file.get()), buffer, how, facts);
   return facts;
 }

@@ -14,7 +14,7 @@
 #include <fstream>
 #include <limits>
 
-#include "engine/train/run/memory_limit.h"
+#include "engine/data/cache_policy.h"
 #include "engine/train/run/spot_notice.h"
 #include "format/error.h"
 #include "format/jpeg/simd_target.h"
@@ -58,7 +58,7 @@ CpuFacts probe_cpu() {
 MemoryFacts probe_memory() {
   MemoryFacts memory;
   memory.total_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  memory.available_bytes = available_memory();
+  memory.available_bytes = data::available_memory_bytes();
   memory.limit_bytes = number_in("/sys/fs/cgroup/memory.max");
   struct statvfs shm {};
   if (statvfs("/dev/shm", &shm) == 0) memory.shm_bytes = shm.f_blocks * shm.f_frsize;

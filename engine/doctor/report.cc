@@ -57,6 +57,7 @@ json::object facts_json(const Facts& facts) {
                        {"free_bytes", folder.free_bytes},
                        {"file_system", folder.file_system},
                        {"write_mib_s", folder.write_mib_s},
+                       {"write_error", folder.write_error},
                        {"read_mib_s", folder.read_mib_s},
                        {"past_cache", folder.past_cache}});
   }

@@ -21,6 +21,7 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 
 std::vector<ExportedFile> export_space(imgpack::FileSystem& fs, const SpaceRequest& request,
                                        const std::function<void(const std::string&)>& warn) {
+  serve::require_container_image(request.image);  // Before weights are read and written for nothing.
   std::vector<serve::Example> examples;
   if (!request.examples.empty()) examples = serve::read_examples(fs, request.examples, warn);
   imgpack::StagedFolder staged(fs, request.folder);
@@ -44,9 +45,9 @@ std::vector<ExportedFile> export_space(imgpack::FileSystem& fs, const SpaceReque
     written.push_back({request.folder / name, format, text.size()});
   };
   for (const auto& [name, text] : serve::space_files(space)) write(name, text, "space");
-  for (const serve::Example& example : examples)
-    write(std::filesystem::path("examples") / (example.name + serve::suffix_of(example.content_type)), example.bytes,
-          "example");
+  const std::vector<std::string> names = serve::example_file_names(examples);
+  for (size_t i = 0; i < examples.size(); ++i)
+    write(std::filesystem::path("examples") / names[i], examples[i].bytes, "example");
   staged.commit();
   return written;
 }

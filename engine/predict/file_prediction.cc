@@ -7,6 +7,7 @@
 #include <cctype>
 #include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "format/error.h"
@@ -105,7 +106,9 @@ FilePrediction predict_bytes(std::span<const std::byte> bytes, const std::string
 std::vector<std::string> image_files(imgpack::FileSystem& fs, std::span<const std::string> named) {
   std::vector<std::string> files;
   for (const std::string& name : named) {
-    if (!std::filesystem::is_directory(name)) {
+    // What cannot even be asked about, such as a name that is too long, is said when it is opened, in its place.
+    std::error_code unknown;
+    if (!std::filesystem::is_directory(name, unknown)) {
       files.push_back(name);
       continue;
     }

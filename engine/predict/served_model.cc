@@ -11,6 +11,8 @@
 #include "engine/report/portable/picture.h"
 #include "engine/serve/image_size.h"
 #include "engine/train/batch_feed.h"
+#include "engine/train/checkpoint.h"
+#include "format/checksum.h"
 
 namespace imgtrain {
 namespace {
@@ -30,9 +32,13 @@ const imgtrain::PreparedImage& image_of(const serve::PreparedImage& image) {
 ServedModel::ServedModel(const Predictor& predictor, const ServedModelOptions& options)
     : predictor_(predictor),
       max_pixels_(options.max_pixels),
-      cam_layer_(options.cam_layer.empty() ? kGradCamDefaultLayer : options.cam_layer) {
+      cam_layer_(options.cam_layer.empty() ? kGradCamDefaultLayer : options.cam_layer),
+      digest_(imgpack::to_hex(weights_digest(ResNet(predictor.network())))),
+      normalizer_(std::make_unique<PixelNormalizer>(predictor.network()->parameters().front().device())) {
   grad_cam_stage(cam_layer_);
 }
+
+ServedModel::~ServedModel() = default;
 
 serve::ModelInfo ServedModel::info() const {
   const PredictorFacts& facts = predictor_.facts();
@@ -42,6 +48,7 @@ serve::ModelInfo ServedModel::info() const {
   info.size = predictor_.view().size;
   info.resize = predictor_.view().resize;
   info.weights = facts.weights.filename().string();
+  info.digest = digest_;
   info.device = facts.device;
   return info;
 }
@@ -71,11 +78,8 @@ std::vector<std::vector<serve::Guess>> ServedModel::predict(const std::vector<co
 
 serve::Picture ServedModel::explain(const serve::PreparedImage& image, std::optional<int64_t> label) {
   const imgtrain::PreparedImage& seen = image_of(image);
-  const auto every = static_cast<int64_t>(predictor_.classes().size());
-  serve::Guess of;
-  const auto guesses = predictor_.predict({&seen, 1}, label ? every : 1);
-  for (const imgtrain::Guess& guess : guesses.front())
-    if (!label || guess.index == *label) of = {guess.index, guess.wnid, guess.name, guess.probability};
+  const int64_t index = label ? *label : predictor_.predict({&seen, 1}, 1).front().front().index;
+  const ModelClass& of = predictor_.classes().at(static_cast<size_t>(index));
   const auto side = static_cast<int64_t>(seen.size);
   torch::Tensor map;
   {
@@ -85,13 +89,12 @@ serve::Picture ServedModel::explain(const serve::PreparedImage& image, std::opti
     const torch::Tensor pixels =
         torch::from_blob(const_cast<uint8_t*>(seen.pixels.data()), {1, side, side, 3}, torch::kUInt8)
             .to(weight.device());
-    PixelNormalizer normalizer(weight.device());
-    map = grad_cam(network, normalizer(pixels).to(weight.scalar_type()), {of.index}, cam_layer_).contiguous();
+    map = grad_cam(network, (*normalizer_)(pixels).to(weight.scalar_type()), {index}, cam_layer_).contiguous();
   }
   const Picture shown{seen.size, seen.size, seen.pixels};
   const Picture heat =
       overlay(shown, {map.const_data_ptr<float>(), static_cast<size_t>(map.numel())}, seen.size, seen.size);
-  return {"image/jpeg", jpeg_file(heat, kOverlayQuality), of};
+  return {"image/jpeg", jpeg_file(heat, kOverlayQuality), index, of.names};
 }
 
 void ServedModel::warm_up() {

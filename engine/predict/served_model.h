@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "engine/predict/predictor.h"
 #include "engine/serve/prediction_service.h"
 
 namespace imgtrain {
+
+class PixelNormalizer;
 
 struct ServedModelOptions {
   uint64_t max_pixels = 50'000'000;  // Of an image; beyond it prepare() refuses.
@@ -18,6 +21,7 @@ class ServedModel : public serve::PredictionService {
  public:
   // `predictor` outlives this. Throws Error(kUsage) for a layer that is none.
   ServedModel(const Predictor& predictor, const ServedModelOptions& options);
+  ~ServedModel() override;
 
   serve::ModelInfo info() const override;
   std::unique_ptr<serve::PreparedImage> prepare(std::string_view bytes) override;
@@ -32,6 +36,8 @@ class ServedModel : public serve::PredictionService {
   const Predictor& predictor_;
   const uint64_t max_pixels_;
   const std::string cam_layer_;
+  const std::string digest_;
+  const std::unique_ptr<PixelNormalizer> normalizer_;  // Of explain().
 };
 
 }  // namespace imgtrain

@@ -62,7 +62,10 @@ bool predict_split(imgpack::FileSystem& fs, const std::filesystem::path& shards,
     for (const std::string& what : batch->left_out) listener.warn("left out: " + what);
     for (size_t i = 0; i < guesses.size(); ++i, ++record) {
       // Batches come in record order; a record that was left out is one that no id matches.
-      while (view.columns.id[record] != batch->ids[i]) ++record;
+      while (record < view.records() && view.columns.id[record] != batch->ids[i]) ++record;
+      if (record == view.records())
+        throw Error(ErrorKind::kInternal, "an image came back that the split does not have, or out of order",
+                    dataset.folder());
       take({view.columns.names[record], view.info.labeled ? view.columns.label[record] : -1, view.columns.width[record],
             view.columns.height[record], std::move(guesses[i])});
     }

@@ -1,5 +1,6 @@
 #include "engine/serve/examples.h"
 
+#include <set>
 #include <span>
 #include <utility>
 
@@ -20,6 +21,11 @@ std::string content_type_of(const std::string& bytes) {
     default:
       return "";
   }
+}
+
+std::string suffix_of(const std::string& content_type) {
+  if (content_type == "image/jpeg") return ".jpg";
+  return content_type == "image/png" ? ".png" : ".webp";
 }
 
 }  // namespace
@@ -54,9 +60,17 @@ std::vector<Example> read_examples(imgpack::FileSystem& fs, const std::filesyste
   return examples;
 }
 
-std::string suffix_of(const std::string& content_type) {
-  if (content_type == "image/jpeg") return ".jpg";
-  return content_type == "image/png" ? ".png" : ".webp";
+std::vector<std::string> example_file_names(const std::vector<Example>& examples) {
+  std::vector<std::string> names;
+  std::set<std::string> taken;
+  for (const Example& example : examples) {
+    const std::string suffix = suffix_of(example.content_type);
+    std::string name = example.name + suffix;
+    for (int number = 2; !taken.insert(name).second; ++number)
+      name = example.name + "-" + std::to_string(number) + suffix;
+    names.push_back(name);
+  }
+  return names;
 }
 
 }  // namespace imgtrain::serve

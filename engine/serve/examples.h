@@ -25,7 +25,7 @@ struct Example {
 std::vector<Example> read_examples(imgpack::FileSystem& fs, const std::filesystem::path& folder,
                                    const std::function<void(const std::string&)>& warn);
 
-// The ending of a file of this type: `.jpg`.
-std::string suffix_of(const std::string& content_type);
+// A file name for each, ending as its type does, all different: `cat.jpg` and `cat.jpeg` become `cat.jpg`, `cat-2.jpg`.
+std::vector<std::string> example_file_names(const std::vector<Example>& examples);
 
 }  // namespace imgtrain::serve

@@ -32,7 +32,8 @@ using Respond = std::function<void(HttpReply)>;
 class HttpHandler {
  public:
   virtual ~HttpHandler() = default;
-  // Calls `respond` exactly once, now or later, from any thread. Thread-safe. Throws nothing.
+  // Calls `respond` exactly once, now or later, from any thread, and lets go of it then: the room of the query's body
+  // is taken until both are gone. Thread-safe. Throws nothing.
   virtual void handle(HttpQuery query, Respond respond) = 0;
 };
 

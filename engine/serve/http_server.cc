@@ -39,7 +39,7 @@ constexpr std::string_view kTooMany =
 
 }  // namespace
 
-struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
+struct HttpServer::State {
   State(HttpHandler& handler, ServerMetrics& metrics, const HttpLimits& limits)
       : ground(new SessionGround{handler, metrics, limits, Admission(limits.bodies_bytes)}),
         acceptor(context),
@@ -131,6 +131,7 @@ HttpServer::HttpServer(HttpHandler& handler, ServerMetrics& metrics, const HttpL
   check("listen on");
   acceptor.listen(asio::socket_base::max_listen_connections, error);
   check("listen on");
+  state_->ground->server = state_;
   state_->address = parsed.is_v6() ? "[" + address + "]" : address;
 }
 

@@ -32,7 +32,8 @@ struct HttpLimits {
 class HttpServer {
  public:
   // Listens at once; answers nothing before start(). Port 0: a free one. Throws Error(kUsage) for an address that is
-  // none, Error(kIo) where the port is taken or not allowed. `handler` and `metrics` outlive this.
+  // none, Error(kIo) where the port is taken or not allowed. `handler` and `metrics` outlive this. Answers that the
+  // handler gives after this is gone, or while it goes, are let fall.
   HttpServer(HttpHandler& handler, ServerMetrics& metrics, const HttpLimits& limits, const std::string& address,
              uint16_t port);
   ~HttpServer();  // stop() without patience.

@@ -73,7 +73,7 @@ void HttpSession::abort() {
 
 void HttpSession::read_header() {
   stage_ = Stage::kIdle;
-  body_place_.reset();
+  body_.reset();
   response_.reset();
   bare_response_.reset();
   parser_.emplace();
@@ -106,7 +106,7 @@ void HttpSession::on_header(beast::error_code error) {
     refuse(503, "too many large requests at once; come again in a moment");
     return;
   }
-  body_place_.emplace(std::move(*place));
+  body_ = std::make_shared<BodyHold>(BodyHold{ground_, std::move(*place)});
   if (beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
     ask_for_body();
   } else {
@@ -158,13 +158,18 @@ void HttpSession::dispatch() {
     self->answer(problem(504, "no answer within the time limit"));
   });
   // The deadline keeps this alive meanwhile, not the handler: a server that stops can let go of a session at any time.
-  ground_->handler.handle(std::move(query), [weak = weak_from_this(), number](HttpReply reply) {
+  // The body's room goes along with the body: after a 504 the handler still holds both.
+  ground_->handler.handle(std::move(query), [server = ground_->server, weak = weak_from_this(), number,
+                                             body = std::move(body_)](HttpReply reply) mutable {
+    const auto alive = server.lock();
     const auto self = weak.lock();
-    if (!self) return;
-    boost::asio::post(self->stream_.get_executor(), [self, number, reply = std::move(reply)]() mutable {
-      if (self->answered_ || self->request_ != number) return;  // After its deadline.
-      self->answer(std::move(reply));
-    });
+    if (!alive || !self) return;
+    boost::asio::post(self->stream_.get_executor(),
+                      [self, number, body = std::move(body), reply = std::move(reply)]() mutable {
+                        if (self->answered_ || self->request_ != number) return;  // After its deadline.
+                        self->body_ = std::move(body);                            // Until the answer is written.
+                        self->answer(std::move(reply));
+                      });
   });
 }
 
@@ -216,7 +221,7 @@ void HttpSession::answer(HttpReply reply) {
 }
 
 void HttpSession::on_written(beast::error_code error) {
-  body_place_.reset();
+  body_.reset();
   if (error) return;
   if (keep_) {
     read_header();

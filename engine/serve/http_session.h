@@ -21,13 +21,22 @@
 
 namespace imgtrain::serve {
 
-// What sessions share. Lives as long as any of them.
+// What sessions share. Lives as long as any of them, and as any request's body.
 struct SessionGround {
   HttpHandler& handler;
   ServerMetrics& metrics;
   const HttpLimits limits;
   Admission bodies;  // Counts bytes.
   bool stopping = false;
+  // What the sessions run on. A handler's thread that answers holds it meanwhile: else the server could go away under
+  // it.
+  std::weak_ptr<const void> server = {};
+};
+
+// The room of a request's body, until whoever holds that body lets go of it.
+struct BodyHold {
+  std::shared_ptr<SessionGround> ground;  // Before the place, which it has to outlive.
+  Admission::Place place;
 };
 
 // Everything but the handler's answer happens on the thread of the socket's context. Keeps itself alive.
@@ -63,7 +72,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   boost::beast::flat_buffer buffer_;
   boost::asio::steady_timer deadline_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
-  std::optional<Admission::Place> body_place_;
+  std::shared_ptr<BodyHold> body_;  // Null while the handler has it.
   std::optional<boost::beast::http::response<boost::beast::http::string_body>> response_;
   std::optional<boost::beast::http::response<boost::beast::http::empty_body>> bare_response_;  // To HEAD; 100.
   Stage stage_ = Stage::kIdle;

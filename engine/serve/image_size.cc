@@ -31,7 +31,8 @@ std::optional<ImageSize> image_size(std::span<const std::byte> bytes) {
   constexpr size_t kPngSides = 16, kBmpSides = 18, kSide = 4;
   switch (imgpack::ingest::guess_kind(bytes).kind) {
     case imgpack::ingest::ImageKind::kJpeg:
-      if (const auto info = imgpack::jpeg::probe_jpeg(bytes)) return ImageSize{info->width, info->height};
+      if (const auto info = imgpack::jpeg::probe_jpeg(bytes, nullptr, imgpack::jpeg::ProbeDepth::kFirstScan))
+        return ImageSize{info->width, info->height};
       return std::nullopt;
     case imgpack::ingest::ImageKind::kPng:
       if (bytes.size() < kPngSides + 2 * kSide) return std::nullopt;

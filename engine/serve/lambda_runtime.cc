@@ -16,7 +16,7 @@
 #include <memory>
 #include <utility>
 
-#include "engine/serve/predict_request.h"
+#include "engine/serve/problem.h"
 #include "engine/train/run/http_exchange.h"
 #include "format/base64.h"
 #include "format/error.h"
@@ -126,7 +126,11 @@ std::pair<std::string, bool> answer_to(HttpHandler& handler, const std::string& 
   boost::system::error_code failure;
   const json::value event = json::parse(body, failure);
   if (failure) return {error_json("BadEvent", "the event is no JSON: " + failure.message()), true};
-  if (auto query = query_of_event(event)) return {event_answer(wait_for_answer(handler, std::move(*query))), false};
+  if (auto asked = query_of_event(event)) {
+    if (const Refusal* refusal = std::get_if<Refusal>(&*asked))
+      return {event_answer(problem(refusal->status, refusal->detail)), false};
+    return {event_answer(wait_for_answer(handler, std::move(std::get<HttpQuery>(*asked)))), false};
+  }
   const HttpReply reply = wait_for_answer(handler, {"POST", "/v1/predict", "application/json", body, {}});
   if (reply.status == 200) return {reply.body, false};
   const json::value problem = json::parse(reply.body, failure);
@@ -136,7 +140,7 @@ std::pair<std::string, bool> answer_to(HttpHandler& handler, const std::string& 
 
 }  // namespace
 
-std::optional<HttpQuery> query_of_event(const json::value& event) {
+std::optional<std::variant<HttpQuery, Refusal>> query_of_event(const json::value& event) {
   if (!event.is_object()) return std::nullopt;
   const json::object& object = event.get_object();
   const json::value* context = object.if_contains("requestContext");
@@ -152,8 +156,11 @@ std::optional<HttpQuery> query_of_event(const json::value& event) {
     query.content_type = text(headers->get_object(), "content-type");  // Their names come in lower case.
   query.body = text(object, "body");
   const json::value* encoded = object.if_contains("isBase64Encoded");
-  if (encoded != nullptr && encoded->is_bool() && encoded->get_bool())
-    query.body = imgpack::from_base64(query.body).value_or(std::string());
+  if (encoded != nullptr && encoded->is_bool() && encoded->get_bool()) {
+    auto body = imgpack::from_base64(query.body);
+    if (!body) return Refusal{400, "the event's body is no base64, and isBase64Encoded says that it is"};
+    query.body = std::move(*body);
+  }
   return query;
 }
 

@@ -13,8 +13,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <variant>
 
 #include "engine/serve/http_handler.h"
+#include "engine/serve/predict_request.h"
 
 namespace imgtrain::serve {
 
@@ -31,8 +33,9 @@ uint64_t run_lambda(HttpHandler& handler, const LambdaOptions& options);
 // Tells Lambda why the function cannot begin, so that it stands in the log of the invocation. Fails silently.
 void report_lambda_init_error(const std::string& api, const std::string& message);
 
-// The request of an event; nullopt: the event is the body of POST /v1/predict.
-std::optional<HttpQuery> query_of_event(const boost::json::value& event);
+// The request of an event, or why it is none that a handler could answer (a body that is no base64 though the event
+// says so); nullopt: the event is the body of POST /v1/predict.
+std::optional<std::variant<HttpQuery, Refusal>> query_of_event(const boost::json::value& event);
 // The answer as Lambda wants it: of an HTTP event {"statusCode", "headers", "body", "isBase64Encoded"}.
 std::string event_answer(const HttpReply& reply);
 

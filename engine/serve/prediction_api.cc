@@ -104,7 +104,7 @@ constexpr std::string_view kAssets = "/assets/", kExamples = "/examples/";
 struct PredictionApi::Call {
   bool explain = false;
   const char* route = kPredict;
-  Respond respond;
+  Respond respond;  // By answer().
   Clock::time_point arrived = Clock::now();
   PredictRequest request;
   std::optional<Admission::Place> place;
@@ -113,6 +113,11 @@ struct PredictionApi::Call {
   double decode_seconds = 0;
   std::mutex mutex;                                   // Below.
   std::optional<std::pair<size_t, Refusal>> refusal;  // Of the first image that has one.
+
+  void answer(HttpReply reply) {
+    reply.route = route;
+    std::exchange(respond, {})(std::move(reply));
+  }
 };
 
 PredictionApi::PredictionApi(PredictionService& service, ServerMetrics& metrics, const ApiOptions& options)
@@ -120,6 +125,7 @@ PredictionApi::PredictionApi(PredictionService& service, ServerMetrics& metrics,
       metrics_(metrics),
       options_(options),
       info_(service.info()),
+      openapi_(make_openapi_reply()),
       queue_(options.queue, [&metrics](int64_t change) { metrics.queued(change); }),
       batcher_(service, options.batch, [&metrics](size_t images, double seconds) { metrics.batch(images, seconds); }),
       decoders_(std::max<size_t>(1, options.decode_threads)) {}
@@ -183,7 +189,7 @@ void PredictionApi::handle(HttpQuery query, Respond respond) {
   if (name == "model") {
     respond(model_reply());
   } else if (name == "openapi") {
-    respond(openapi_reply());
+    respond(openapi_);
   } else if (name == "healthz") {
     respond(json_reply({{"status", "ok"}}, "healthz"));
   } else if (name == "metrics") {
@@ -227,7 +233,7 @@ HttpReply PredictionApi::model_reply() const {
 }
 
 // The document says what this model and this server take.
-HttpReply PredictionApi::openapi_reply() const {
+HttpReply PredictionApi::make_openapi_reply() const {
   HttpReply reply = asset_reply("openapi.json");
   json::value document = json::parse(reply.body);
   document.at_pointer("/paths/~1v1~1predict/post/parameters/0/schema/maximum") = info_.classes;
@@ -259,7 +265,7 @@ void PredictionApi::begin(std::shared_ptr<Call> call, HttpQuery query) {
   limits.explain = call->explain;
   auto parsed = parse_predict_request(query, limits);
   if (const Refusal* refusal = std::get_if<Refusal>(&parsed)) {
-    call->respond(routed(problem(refusal->status, refusal->detail), call->route));
+    call->answer(problem(refusal->status, refusal->detail));
     return;
   }
   call->request = std::move(std::get<PredictRequest>(parsed));
@@ -267,7 +273,7 @@ void PredictionApi::begin(std::shared_ptr<Call> call, HttpQuery query) {
   auto place = queue_.enter(count);
   if (!place) {
     metrics_.rejected("queue");
-    call->respond(routed(problem(503, "too many images are waiting; come again in a moment"), call->route));
+    call->answer(problem(503, "too many images are waiting; come again in a moment"));
     return;
   }
   call->place.emplace(std::move(*place));
@@ -303,7 +309,7 @@ void PredictionApi::run(const std::shared_ptr<Call>& call) {
     const auto& [index, refusal] = *call->refusal;
     const std::string which = call->images.size() > 1 ? "images[" + std::to_string(index) + "]: " : "";
     call->place.reset();
-    call->respond(routed(problem(refusal.status, which + refusal.detail), call->route));
+    call->answer(problem(refusal.status, which + refusal.detail));
     return;
   }
   if (call->explain) {
@@ -319,9 +325,9 @@ void PredictionApi::run(const std::shared_ptr<Call>& call) {
   });
 }
 
-void PredictionApi::answer_prediction(const Call& call, PredictionResult result) const {
+void PredictionApi::answer_prediction(Call& call, PredictionResult result) const {
   if (result.failed) {
-    call.respond(routed(problem(500, what_of(result.failed)), call.route));
+    call.answer(problem(500, what_of(result.failed)));
     return;
   }
   json::array predictions;
@@ -330,33 +336,31 @@ void PredictionApi::answer_prediction(const Call& call, PredictionResult result)
     for (const Guess& guess : guesses) list.push_back(to_json(guess));
     predictions.push_back(json::object{{"guesses", std::move(list)}});
   }
-  call.respond(json_reply({{"model", info_.name},
-                           {"predictions", std::move(predictions)},
-                           {"milliseconds",
-                            {{"decode", milliseconds(call.decode_seconds)},
-                             {"wait", milliseconds(result.wait_seconds)},
-                             {"model", milliseconds(result.model_seconds)},
-                             {"total", milliseconds(seconds_since(call.arrived))}}},
-                           {"batch", result.largest_batch}},
-                          call.route));
+  call.answer(json_reply({{"model", info_.name},
+                          {"predictions", std::move(predictions)},
+                          {"milliseconds",
+                           {{"decode", milliseconds(call.decode_seconds)},
+                            {"wait", milliseconds(result.wait_seconds)},
+                            {"model", milliseconds(result.model_seconds)},
+                            {"total", milliseconds(seconds_since(call.arrived))}}},
+                          {"batch", result.largest_batch}},
+                         call.route));
 }
 
-void PredictionApi::answer_explanation(const Call& call, ExplainResult result) const {
+void PredictionApi::answer_explanation(Call& call, ExplainResult result) const {
   if (result.failed) {
-    call.respond(routed(problem(500, what_of(result.failed)), call.route));
+    call.answer(problem(500, what_of(result.failed)));
     return;
   }
   HttpReply reply;
   reply.content_type = result.picture.content_type;
   reply.body = std::move(result.picture.bytes);
-  reply.route = call.route;
-  const Guess& of = result.picture.of;
-  reply.headers.emplace_back("X-Class-Index", std::to_string(of.index));
-  reply.headers.emplace_back("X-Class-Name", header_text(of.name));
+  reply.headers.emplace_back("X-Class-Index", std::to_string(result.picture.index));
+  reply.headers.emplace_back("X-Class-Name", header_text(result.picture.name));
   reply.headers.emplace_back("Server-Timing", "decode;dur=" + number_text(milliseconds(call.decode_seconds)) +
                                                   ", wait;dur=" + number_text(milliseconds(result.wait_seconds)) +
                                                   ", model;dur=" + number_text(milliseconds(result.model_seconds)));
-  call.respond(std::move(reply));
+  call.answer(std::move(reply));
 }
 
 }  // namespace imgtrain::serve

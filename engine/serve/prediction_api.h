@@ -48,19 +48,20 @@ class PredictionApi : public HttpHandler {
 
   const Route* find_route(const std::string& path) const;
   HttpReply model_reply() const;
-  HttpReply openapi_reply() const;
+  HttpReply make_openapi_reply() const;
   HttpReply page_reply(const HttpQuery& query) const;
   HttpReply metrics_reply() const;
   void begin(std::shared_ptr<Call> call, HttpQuery query);
   void prepare(const std::shared_ptr<Call>& call, size_t index);
   void run(const std::shared_ptr<Call>& call);
-  void answer_prediction(const Call& call, PredictionResult result) const;
-  void answer_explanation(const Call& call, ExplainResult result) const;
+  void answer_prediction(Call& call, PredictionResult result) const;
+  void answer_explanation(Call& call, ExplainResult result) const;
 
   PredictionService& service_;
   ServerMetrics& metrics_;
   const ApiOptions options_;
   const ModelInfo info_;
+  const HttpReply openapi_;
   Admission queue_;
   Batcher batcher_;
   boost::asio::thread_pool decoders_;

@@ -32,7 +32,7 @@ struct ModelInfo {
   int64_t classes = 0;
   int64_t size = 0, resize = 0;  // Centre crop after the short side was resized.
   std::string weights;           // Name of the file they came from.
-  std::string digest;            // Of the weights; empty: not known.
+  std::string digest;            // Of the weights, as a model card has it; empty: not known.
   std::string device;            // `cpu`, `cuda:0`
 };
 
@@ -40,7 +40,8 @@ struct ModelInfo {
 struct Picture {
   std::string content_type;  // `image/png`
   std::string bytes;
-  Guess of;  // The class that it explains.
+  int64_t index = 0;  // Of the class that it explains.
+  std::string name;   // Of that class.
 };
 
 class PredictionService {

@@ -46,7 +46,8 @@ void RunStory::Curve::add(double x, double y) {
   value.push_back(y);
   if (at.size() < kMaxPoints) return;
   size_t kept = 0;
-  for (size_t i = 0; i < at.size(); i += 2, ++kept) {
+  // kMaxPoints is even: of each pair the later one stays, and so the newest.
+  for (size_t i = 1; i < at.size(); i += 2, ++kept) {
     at[kept] = at[i];
     value[kept] = value[i];
   }

@@ -36,13 +36,13 @@ RunView::RunView(imgpack::FileSystem& fs, std::filesystem::path folder, std::opt
       folder_(std::move(folder)),
       dollars_per_hour_(dollars_per_hour),
       metrics_(fs, folder_ / "metrics.jsonl") {
+  read_run_config(fs_, folder_);
   live_.emplace(fs_, folder_ / "live.jsonl");
-  refresh();
 }
 
 std::string RunView::snapshot() {
   const std::lock_guard lock(mutex_);
-  if (std::chrono::steady_clock::now() - refreshed_ >= kFresh) refresh();
+  if (json_.empty() || std::chrono::steady_clock::now() - refreshed_ >= kFresh) refresh();
   return json_;
 }
 

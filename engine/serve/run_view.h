@@ -20,7 +20,8 @@ namespace imgtrain::serve {
 // Thread-safe.
 class RunView {
  public:
-  // `fs` outlives this. Throws Error(kInvalidInput) where there is no run. `dollars_per_hour`: of the machine.
+  // Reads the configuration alone: a training that shows itself does not wait for its past to be read. `fs` outlives
+  // this. Throws Error(kInvalidInput) where there is no run. `dollars_per_hour`: of the machine.
   RunView(imgpack::FileSystem& fs, std::filesystem::path folder, std::optional<double> dollars_per_hour);
 
   // The story's object, and `name`, `recipe`, `dataset_id`, `model`, `epochs`, `batch`, `result` (null: not finished)
@@ -37,7 +38,7 @@ class RunView {
   LinesTail metrics_;
   std::optional<LinesTail> live_;  // Made anew where metrics.jsonl is another one.
   RunStory story_;
-  std::string json_;
+  std::string json_;  // Empty: nobody has asked yet.
   std::chrono::steady_clock::time_point refreshed_;
 };
 

@@ -6,9 +6,8 @@
 #include "format/strict_json.h"
 
 namespace imgtrain::serve {
-namespace {
 
-void require_image_name(const std::string& image) {
+void require_container_image(const std::string& image) {
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            std::string_view("./:@_-").find(c) != std::string_view::npos;
@@ -20,15 +19,13 @@ void require_image_name(const std::string& image) {
                            image + "'");
 }
 
-}  // namespace
-
 std::vector<std::pair<std::string, std::string>> space_files(const SpaceDescription& space) {
-  require_image_name(space.image);
+  require_container_image(space.image);
   const std::string port = std::to_string(kSpacePort);
   // A JSON string is a YAML one too.
   std::string readme = "---\ntitle: " + imgpack::json_quote(space.title) +
                        "\nemoji: 🔎\ncolorFrom: blue\ncolorTo: indigo\nsdk: docker\napp_port: " + port +
-                       "\npinned: false\nlicense: apache-2.0\n---\n\n" + space.card;
+                       "\npinned: false\n---\n\n" + space.card;
   std::string docker = "# Serves the model on port " + port +
                        ". The programs come from the image that is named here, made by\n" +
                        "# scripts/docker/imgtrain.Dockerfile and pushed to where this is built.\n" +

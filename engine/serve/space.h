@@ -23,8 +23,11 @@ struct SpaceDescription {
 
 inline constexpr uint16_t kSpacePort = 7860;
 
-// Names and texts of the files beside model/ and examples/. Throws Error(kUsage) for a title or image that would break
-// out of its line.
+// Throws Error(kUsage) for what is no name of a container image, and so could add lines to a Dockerfile.
+void require_container_image(const std::string& image);
+
+// Names and texts of the files beside model/ and examples/. No licence is named: that of the weights is their owner's
+// to state. Throws Error(kUsage), as require_container_image().
 std::vector<std::pair<std::string, std::string>> space_files(const SpaceDescription& space);
 
 }  // namespace imgtrain::serve

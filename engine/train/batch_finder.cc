@@ -4,6 +4,7 @@
 #include <chrono>
 #include <string>
 
+#include "engine/data/cache_policy.h"
 #include "engine/train/compute_device.h"
 #include "engine/train/model_setup.h"
 #include "engine/train/run/memory_limit.h"
@@ -82,8 +83,8 @@ BatchFinding find_batch(const RunConfig& config, int64_t classes, uint64_t memor
   configure_compute(config, device);
   const auto sync = make_gradient_sync(Launch(), device);
   BatchFinding finding;
-  finding.limit_bytes =
-      static_cast<uint64_t>(kUsable * static_cast<double>(memory_bytes > 0 ? memory_bytes : available_memory()));
+  finding.limit_bytes = static_cast<uint64_t>(
+      kUsable * static_cast<double>(memory_bytes > 0 ? memory_bytes : data::available_memory_bytes()));
 #ifdef IMGTRAIN_WITH_CUDA
   if (device.is_cuda()) {
     size_t free = 0, total = 0;

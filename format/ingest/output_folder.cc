@@ -4,8 +4,8 @@
 #include <string_view>
 
 #include "format/dataset.h"
+#include "format/folder_lock.h"
 #include "format/ingest/build_state.h"
-#include "format/ingest/folder_lock.h"
 #include "format/ingest/part_manifest.h"
 #include "format/ingest/spill_store.h"
 #include "format/manifest.h"

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "format/file.h"
+#include "format/folder_lock.h"
 #include "format/ingest/build_state.h"
-#include "format/ingest/folder_lock.h"
 #include "format/ingest/output_folder.h"
 
 namespace imgpack::ingest {

@@ -9,8 +9,8 @@
 
 #include "format/dataset.h"
 #include "format/error.h"
+#include "format/folder_lock.h"
 #include "format/ingest/build_state.h"
-#include "format/ingest/folder_lock.h"
 #include "format/ingest/memory_budget.h"
 #include "format/ingest/output_folder.h"
 #include "format/ingest/pack_plan.h"

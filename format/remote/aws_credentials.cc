@@ -141,7 +141,8 @@ AwsCredentials CredentialSource::from_role() {
     call.url = settings_.container_url;
     call.limits = kServiceLimits;
     call.no_proxy = true;
-    if (!settings_.container_token.empty()) call.headers = {"Authorization: " + settings_.container_token};
+    const std::string token = container_authorization(settings_, surroundings_);
+    if (!token.empty()) call.headers = {"Authorization: " + token};
     for (int attempt = 0; attempt < kAttempts && !answer; ++attempt) {
       const HttpReply reply = http_.exchange(call);
       if (reply.failure.empty() && reply.status == 200) answer = reply.text;

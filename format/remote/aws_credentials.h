@@ -35,9 +35,9 @@ class CredentialSource {
  public:
   CredentialSource(HttpClient& http, AwsSettings settings, AwsSurroundings surroundings = process_surroundings());
 
-  // Asks a role's service at the first call and again five minutes before what it gave ends. Never fails: without keys
-  // it says where it looked. Throws Error(kIo) where a role was used before, its keys have ended and its service
-  // answers no more.
+  // Asks a role's service at the first call and again five minutes before what it gave ends. Without keys it says where
+  // it looked. Throws Error(kIo) where a role was used before, its keys have ended and its service answers no more;
+  // Error(kUsage) for a container's token that cannot be sent.
   AwsCredentials get();
   // The store has refused them as too old: the next get() looks again.
   void renew();

@@ -169,8 +169,7 @@ class Reader {
     if (result.container_url.empty()) return;
     require_plain(result.container_url, "URL of the container's credentials");
     result.container_token = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
-    if (const std::string path = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); !path.empty())
-      result.container_token = trimmed(surroundings_.read_file(path).value_or(std::string()));
+    result.container_token_file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
   }
 
   const AwsSurroundings& surroundings_;
@@ -219,6 +218,18 @@ std::map<std::string, std::map<std::string, std::string>> parse_aws_file(std::st
     (*current)[lower(trimmed(line.substr(0, equals)))] = trimmed(line.substr(equals + 1));
   }
   return sections;
+}
+
+std::string container_authorization(const AwsSettings& settings, const AwsSurroundings& surroundings) {
+  std::string token = settings.container_token;
+  if (const auto& file = settings.container_token_file; !file.empty())
+    token = trimmed(surroundings.read_file(file).value_or(std::string()));
+  for (const char c : token) {
+    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) == 0x7f)
+      throw Error(ErrorKind::kUsage, "token for the container's credentials: expected one line of printable characters",
+                  settings.container_token_file);
+  }
+  return token;
 }
 
 AwsSettings aws_settings(const AwsSurroundings& surroundings) {

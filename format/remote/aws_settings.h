@@ -32,17 +32,22 @@ struct AwsSettings {
   std::string keys_from;  // For people: `the environment`, `profile default in /root/.aws/credentials`.
   // The profile asks for something that is not done here (sso, role_arn, credential_process): which, for a hint.
   std::string unsupported;
-  std::string region;           // Empty: not said.
-  std::string endpoint;         // Of the store, without a slash at its end; empty: AWS itself.
-  std::string container_url;    // Where a container's role is asked for; empty: not in such a container.
-  std::string container_token;  // Sent along as Authorization; may be empty.
-  std::string metadata_url;     // Of the machine's metadata service; empty: not to be asked.
-  std::string ca_bundle;        // File of certificates to trust; empty: the system's.
+  std::string region;                          // Empty: not said.
+  std::string endpoint;                        // Of the store, without a slash at its end; empty: AWS itself.
+  std::string container_url;                   // Where a container's role is asked for; empty: not in such a container.
+  std::string container_token;                 // Sent along as Authorization; may be empty.
+  std::filesystem::path container_token_file;  // That holds it instead; replaced by whoever runs the container.
+  std::string metadata_url;                    // Of the machine's metadata service; empty: not to be asked.
+  std::string ca_bundle;                       // File of certificates to trust; empty: the system's.
 };
 
 // Throws Error(kUsage) for half a pair of keys, a profile that was asked for and is not there, an endpoint that is no
 // http(s) URL, and a container's URL that AWS would not take either.
 AwsSettings aws_settings(const AwsSurroundings& surroundings);
+
+// What goes along as Authorization to the container's service: the file as it is now, or the variable. May be empty.
+// Throws Error(kUsage) for one that could begin another header.
+std::string container_authorization(const AwsSettings& settings, const AwsSurroundings& surroundings);
 
 // The sections of an AWS file: name -> (key -> value), keys in lower case. `[profile x]` stands under `x`. Lines that
 // are neither a section nor `key = value` are passed over, indented ones (nested settings) too.

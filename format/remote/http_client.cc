@@ -261,9 +261,6 @@ HttpReply HttpClient::exchange(const HttpCall& call) {
     case HttpMethod::kGet:
       set(CURLOPT_HTTPGET, 1L);
       break;
-    case HttpMethod::kHead:
-      set(CURLOPT_NOBODY, 1L);
-      break;
     case HttpMethod::kDelete:
       set(CURLOPT_CUSTOMREQUEST, "DELETE");
       break;
@@ -283,7 +280,7 @@ HttpReply HttpClient::exchange(const HttpCall& call) {
   }
   std::string scope, keys;
   if (call.signature != nullptr) {
-    scope = "aws:amz:" + call.signature->region + ":" + call.signature->service;
+    scope = "aws:amz:" + call.signature->region + ":s3";
     set(CURLOPT_AWS_SIGV4, scope.c_str());
     set(CURLOPT_USERNAME, call.signature->key_id.c_str());
     set(CURLOPT_PASSWORD, call.signature->secret.c_str());
@@ -291,8 +288,6 @@ HttpReply HttpClient::exchange(const HttpCall& call) {
 
   const CURLcode code = curl_easy_perform(curl);
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &reply.status);
-  const char* url = nullptr;
-  if (curl_easy_getinfo(curl, CURLINFO_EFFECTIVE_URL, &url) == CURLE_OK && url != nullptr) reply.url = url;
   if (code != CURLE_OK) {
     reply.interrupted = code == CURLE_ABORTED_BY_CALLBACK;
     reply.retry_is_futile = stays(code);

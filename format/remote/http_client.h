@@ -27,14 +27,14 @@ struct HttpLimits {
   size_t max_text_bytes = 64 << 10;  // Of a body that becomes text.
 };
 
-// For SigV4 by libcurl. It signs the URL as it stands: the query must be in canonical form (sorted, encoded, `=` after
-// every name), and `x-amz-content-sha256` must be among the headers.
+// For SigV4 by libcurl, to S3. It signs the URL as it stands: the query must be in canonical form (sorted, encoded, `=`
+// after every name), and `x-amz-content-sha256` must be among the headers.
 struct Signature {
-  std::string region, service = "s3";
+  std::string region;
   std::string key_id, secret;
 };
 
-enum class HttpMethod { kGet, kHead, kPut, kPost, kDelete };
+enum class HttpMethod { kGet, kPut, kPost, kDelete };
 
 struct HttpReply {
   // What went wrong with the exchange, in curl's words; empty: there is a whole answer. The rest is what came until
@@ -46,7 +46,6 @@ struct HttpReply {
   std::map<std::string, std::string> headers;  // Names in lower case. Of the last answer, after redirects.
   std::string text;
   uint64_t placed = 0;  // Bytes of the body in HttpCall::into.
-  std::string url;      // That answered.
 
   std::string header(const std::string& name) const;  // Empty: none.
 };

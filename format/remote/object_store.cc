@@ -246,10 +246,12 @@ HttpReply ObjectStore::perform(const Request& request) {
     std::string reason;
     failed.throttled = false;
     failed.retry_after_s.reset();
-    if (!reply.failure.empty() && reply.status < 300) {
+    // Behind a redirect that was followed nobody has answered yet: its status says nothing of what was asked for.
+    const bool redirected = !request.url.is_s3() && reply.status >= 300 && reply.status < 400;
+    if (!reply.failure.empty() && (reply.status < 300 || redirected)) {
       // Without an answer, or in the middle of one.
       if (reply.retry_is_futile) fail(request, reply, reply.failure);
-      reason = request.judge && reply.status != 0 ? request.judge(reply) : reply.failure;
+      reason = request.judge && reply.status != 0 && !redirected ? request.judge(reply) : reply.failure;
       if (reason.empty()) return reply;
     } else {
       const auto error = reply.status >= 300 ? parse_s3_error(reply.text) : std::nullopt;
@@ -469,6 +471,10 @@ std::vector<DirectoryEntry> ObjectStore::list(const std::filesystem::path& path,
     token = listing->next;
     if (token.empty()) break;
   }
+  if (!token.empty()) {
+    throw Error(ErrorKind::kIo, "cannot list: there are more than " + std::to_string(kMaxPages) + " pages of names",
+                path);
+  }
   std::sort(entries.begin(), entries.end(),
             [](const DirectoryEntry& a, const DirectoryEntry& b) { return a.name < b.name; });
   return entries;
@@ -541,7 +547,8 @@ UploadedPart ObjectStore::put_part(const std::filesystem::path& path, const std:
 }
 
 void ObjectStore::complete_upload(const std::filesystem::path& path, const std::string& upload,
-                                  const std::vector<UploadedPart>& parts, uint64_t bytes, Flag interrupted) {
+                                  const std::vector<UploadedPart>& parts, uint64_t bytes,
+                                  const std::map<std::string, std::string>& notes, Flag interrupted) {
   std::string xml = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
   for (size_t i = 0; i < parts.size(); ++i) {
     xml += "<Part><PartNumber>" + std::to_string(i + 1) + "</PartNumber><ETag>" + escape_xml(parts[i].etag) +
@@ -561,7 +568,12 @@ void ObjectStore::complete_upload(const std::filesystem::path& path, const std::
     const auto error = parse_s3_error(reply.text);
     if (reply.status == 404 && error && error->code == "NoSuchUpload") {
       const auto there = look(path, interrupted);
-      if (there && there->bytes == bytes) return {};
+      // Of the right size may also be what lay there before.
+      const auto noted = [&](const auto& note) {
+        const auto found = there->notes.find(note.first);
+        return found != there->notes.end() && found->second == note.second;
+      };
+      if (there && there->bytes == bytes && std::all_of(notes.begin(), notes.end(), noted)) return {};
     }
     if (reply.status != 200) fail(request, reply, {});
     if (parse_completed_etag(reply.text)) return {};

@@ -71,8 +71,11 @@ class ObjectStore {
                            Flag interrupted = nullptr);
   UploadedPart put_part(const std::filesystem::path& path, const std::string& upload, uint32_t number,
                         std::span<const std::byte> bytes, Flag interrupted = nullptr);
+  // `notes` are those that the upload was begun with: by them and its size the object is known where the answer was
+  // lost.
   void complete_upload(const std::filesystem::path& path, const std::string& upload,
-                       const std::vector<UploadedPart>& parts, uint64_t bytes, Flag interrupted = nullptr);
+                       const std::vector<UploadedPart>& parts, uint64_t bytes,
+                       const std::map<std::string, std::string>& notes, Flag interrupted = nullptr);
   void abandon_upload(const std::filesystem::path& path, const std::string& upload) noexcept;
 
  private:

@@ -19,9 +19,9 @@ class RemoteFileSystem::File : public RandomAccessFile, public InterruptibleFile
     const std::span<std::byte> there = out.first(std::min<uint64_t>(out.size(), known.bytes - offset));
     try {
       fs_.store_.read(path_, known, offset, there, &interrupted_);
-    } catch (const Error&) {
-      // Whoever opens it again sees what is there by then.
-      fs_.forget(path_);
+    } catch (const Error& error) {
+      // Whoever opens it again sees what is there by then. An interruption says nothing of the object.
+      if (error.kind() != ErrorKind::kInterrupted) fs_.forget(path_);
       throw;
     }
     return there.size();

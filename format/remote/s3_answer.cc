@@ -16,9 +16,10 @@ class Document {
                                 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING),
                   &xmlFreeDoc) {}
 
-  // nullptr: not XML, or another root.
+  // nullptr: not XML, another root, or a document that brings entities of its own, as S3's never do.
   const xmlNode* root(std::string_view name) const {
-    const xmlNode* node = document_ == nullptr ? nullptr : xmlDocGetRootElement(document_.get());
+    if (document_ == nullptr || xmlGetIntSubset(document_.get()) != nullptr) return nullptr;
+    const xmlNode* node = xmlDocGetRootElement(document_.get());
     return node != nullptr && is(*node, name) ? node : nullptr;
   }
 

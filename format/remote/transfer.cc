@@ -8,26 +8,26 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "format/byte_lock.h"
 #include "format/bytes.h"
 #include "format/checksum.h"
 #include "format/dataset.h"
 #include "format/dataset_index.h"
 #include "format/error.h"
+#include "format/folder_lock.h"
 #include "format/label_set.h"
+#include "format/layout.h"
 #include "format/manifest.h"
 #include "format/remote_files.h"
 
 namespace imgpack::remote {
 namespace {
 
-constexpr uint64_t kMaxManifestBytes = uint64_t{1} << 30;
 constexpr uint64_t kMaxParts = 9000;  // S3 takes 10,000.
-constexpr const char* kLockFile = "pull.lock";
 
 // A file that the manifest names. Without a digest, the file's own checks decide (index, label sets).
 struct NamedFile {
@@ -52,41 +52,17 @@ class Crew {
     total_.total_files = files.size();
     for (const NamedFile& file : files) total_.total_bytes += file.bytes;
     std::atomic<size_t> next{0};
-    std::vector<std::thread> threads;
-    const size_t count = std::clamp<size_t>(files.size(), 1, std::max(options_.connections, 1u));
-    size_t running = count;
-    for (size_t i = 0; i < count; ++i) {
-      threads.emplace_back([&] {
-        try {
-          for (size_t f = next++; f < files.size() && !stop_; f = next++) {
-            work(files[f]);
-            ++files_;
-          }
-        } catch (...) {
-          fail(std::current_exception());
-        }
-        const std::lock_guard lock(mutex_);
-        --running;
-        ended_.notify_all();
-      });
-    }
-    std::unique_lock lock(mutex_);
-    while (running != 0) {
-      ended_.wait_for(lock, std::chrono::milliseconds(100));
-      if (!options_.progress || stop_) continue;
-      lock.unlock();
-      try {
-        report();
-      } catch (...) {
-        fail(std::current_exception());
+    side_by_side(std::clamp<size_t>(files.size(), 1, std::max(options_.connections, 1u)), [&] {
+      for (size_t f = next++; f < files.size() && !stop_; f = next++) {
+        work(files[f]);
+        ++files_;
       }
-      lock.lock();
-    }
-    lock.unlock();
-    for (std::thread& thread : threads) thread.join();
-    if (failure_ != nullptr) std::rethrow_exception(failure_);
+    });
     if (options_.progress) report();
   }
+
+  // One piece of work that is no file of the dataset's own, so that it can be stopped too.
+  void run_alone(const std::function<void()>& work) { side_by_side(1, work); }
 
   // A file whose reads end at once when everything stops, for as long as the result lives.
   std::shared_ptr<void> stop_with_the_rest(const RandomAccessFile& file) {
@@ -106,6 +82,46 @@ class Crew {
   }
 
  private:
+  // `work` on so many threads at once, or on as many as the system gives.
+  void side_by_side(size_t count, const std::function<void()>& work) {
+    std::vector<std::thread> threads;
+    size_t running = count;
+    const auto body = [&] {
+      try {
+        work();
+      } catch (...) {
+        fail(std::current_exception());
+      }
+      const std::lock_guard lock(mutex_);
+      --running;
+      ended_.notify_all();
+    };
+    try {
+      threads.reserve(count);
+      while (threads.size() < count) threads.emplace_back(body);
+    } catch (const std::system_error& error) {
+      if (threads.empty())
+        throw Error(ErrorKind::kIo, std::string("the system gives no thread to work with: ") + error.what());
+      const std::lock_guard lock(mutex_);
+      running -= count - threads.size();
+    }
+    std::unique_lock lock(mutex_);
+    while (running != 0) {
+      ended_.wait_for(lock, std::chrono::milliseconds(100));
+      if (!options_.progress || stop_) continue;
+      lock.unlock();
+      try {
+        report();
+      } catch (...) {
+        fail(std::current_exception());
+      }
+      lock.lock();
+    }
+    lock.unlock();
+    for (std::thread& thread : threads) thread.join();
+    if (failure_ != nullptr) std::rethrow_exception(failure_);
+  }
+
   void report() const {
     TransferProgress now = total_;
     now.files = files_;
@@ -160,21 +176,22 @@ class Push {
 
   TransferReport run() {
     const Manifest manifest = Dataset::open(local_, folder_, ReadNames::kYes).manifest();
-    const std::string text = read_text(local_, folder_ / kManifestFile, kMaxManifestBytes);
-    const bool complete = look_at_manifest(text);
+    const std::string text = read_text(local_, folder_ / kManifestFile, layout::kMaxManifestBytes);
+    bool complete = false;
+    crew_.run_alone([&] { complete = look_at_manifest(text); });
 
     std::vector<NamedFile> files = shards_of(manifest);
     for (const LabelSetInfo& set : manifest.label_sets) {
       read_label_set(local_, folder_, set);
-      files.push_back(small(set.file));
+      files.push_back(small(set.file, layout::kMaxLabelSetBytes));
     }
-    files.push_back(small(manifest.index_file));
+    files.push_back(small(manifest.index_file, layout::kMaxIndexBytes));
     crew_.run(files, [this](const NamedFile& file) { send(file); });
     const NamedFile last{kManifestFile, text.size(), checksum(text)};
     if (complete) {
       skipped_.add(last);
     } else {
-      store_.put(url_ / kManifestFile, as_bytes(text), notes(*last.digest));
+      crew_.run_alone([&] { store_.put(url_ / kManifestFile, as_bytes(text), notes(*last.digest), crew_.stopped()); });
     }
     TransferReport report{manifest.dataset_id, files.size() + 1, text.size(), skipped_.files, skipped_.bytes};
     for (const NamedFile& file : files) report.bytes += file.bytes;
@@ -185,17 +202,19 @@ class Push {
   // True: it is this dataset's.
   bool look_at_manifest(const std::string& text) {
     const std::filesystem::path path = url_ / kManifestFile;
-    const auto facts = store_.look(path);
+    const auto facts = store_.look(path, crew_.stopped());
     if (!facts) return false;
-    std::string there(std::min<uint64_t>(facts->bytes, kMaxManifestBytes), '\0');
-    store_.read(path, *facts, 0, std::as_writable_bytes(std::span(there)));
-    if (there == text) return true;
+    if (facts->bytes == text.size()) {
+      std::string there(text.size(), '\0');
+      store_.read(path, *facts, 0, std::as_writable_bytes(std::span(there)), crew_.stopped());
+      if (there == text) return true;
+    }
     throw Error(ErrorKind::kInvalidInput, "another dataset lies here, or another state of this one", url_, {},
                 "push to another prefix: runs that read this one would find it replaced");
   }
 
-  NamedFile small(const std::string& name) {
-    const std::string text = read_text(local_, folder_ / name, kMaxManifestBytes);
+  NamedFile small(const std::string& name, uint64_t limit_bytes) {
+    const std::string text = read_text(local_, folder_ / name, limit_bytes);
     return {name, text.size(), checksum(text)};
   }
 
@@ -241,7 +260,7 @@ class Push {
         crew_.count(bytes.size());
       }
       require_digest(file, digest.digest());
-      store_.complete_upload(target, upload, parts, file.bytes, crew_.stopped());
+      store_.complete_upload(target, upload, parts, file.bytes, notes(*file.digest), crew_.stopped());
     } catch (...) {
       store_.abandon_upload(target, upload);
       throw;
@@ -274,15 +293,14 @@ class Pull {
         crew_(options) {}
 
   TransferReport run() {
-    const std::string text = read_text(from_, source_ / kManifestFile, kMaxManifestBytes);
+    std::string text;
+    crew_.run_alone([&] { text = read_source(kManifestFile, layout::kMaxManifestBytes); });
     const Manifest manifest = parse_manifest(text, source_ / kManifestFile);
     if (!local_.exists(folder_)) local_.make_directories(folder_);
-    std::unique_ptr<ByteLock> lock;
-    if (options_.lock) lock = try_lock_byte(folder_ / kLockFile, 0);
-    if (options_.lock && lock == nullptr)
-      throw Error(ErrorKind::kIo, "another pull is writing to this folder", folder_);
+    std::unique_ptr<FolderLock> lock;
+    if (options_.lock) lock = std::make_unique<FolderLock>(folder_);
     const bool complete = local_.exists(folder_ / kManifestFile);
-    if (complete && read_text(local_, folder_ / kManifestFile, kMaxManifestBytes) != text) {
+    if (complete && read_text(local_, folder_ / kManifestFile, layout::kMaxManifestBytes) != text) {
       throw Error(ErrorKind::kInvalidInput, "the folder holds another dataset, or another state of this one", folder_,
                   {}, "name another folder");
     }
@@ -291,14 +309,15 @@ class Pull {
     crew_.run(files, [this](const NamedFile& file) { fetch(file); });
     TransferReport report{manifest.dataset_id, files.size() + 2 + manifest.label_sets.size(), text.size(), 0, 0};
     for (const NamedFile& file : files) report.bytes += file.bytes;
-    report.bytes += fetch_index(manifest);
-    for (const LabelSetInfo& set : manifest.label_sets) report.bytes += fetch_label_set(set);
+    crew_.run_alone([&] {
+      report.bytes += fetch_index(manifest);
+      for (const LabelSetInfo& set : manifest.label_sets) report.bytes += fetch_label_set(set);
+    });
     if (complete) {
       skipped_.add({kManifestFile, text.size(), {}});
     } else {
       publish(local_, folder_ / kManifestFile, text);
     }
-    if (lock != nullptr) remove_quietly(local_, folder_ / kLockFile);
     report.skipped_files = skipped_.files;
     report.skipped_bytes = skipped_.bytes;
     return report;
@@ -348,13 +367,13 @@ class Pull {
     // Once more where the digest is wrong: a byte may have been lost on the way.
     for (bool again : {false, true}) {
       const auto opened = from_.open(source_ / file.name);
+      const auto stops = crew_.stop_with_the_rest(*opened);  // Its size is asked of the network too.
       if (opened->size() != file.bytes) {
         throw Error(ErrorKind::kCorruption,
                     "file has the wrong length: expected " + std::to_string(file.bytes) + " bytes, found " +
                         std::to_string(opened->size()),
                     source_ / file.name);
       }
-      const auto stops = crew_.stop_with_the_rest(*opened);
       try {
         const auto written = local_.create(temporary);
         const uint64_t found = digest_of(*opened, [&](std::span<const std::byte> bytes) {
@@ -378,23 +397,56 @@ class Pull {
     }
   }
 
+  // A small file as a whole, in a way that ends when everything stops.
+  std::string read_source(const std::string& name, uint64_t limit_bytes) {
+    const std::filesystem::path path = source_ / name;
+    const auto opened = from_.open(path);
+    const auto stops = crew_.stop_with_the_rest(*opened);
+    if (opened->size() > limit_bytes) {
+      throw Error(ErrorKind::kCorruption,
+                  "file is too large: expected at most " + std::to_string(limit_bytes) + " bytes, found " +
+                      std::to_string(opened->size()),
+                  path);
+    }
+    std::string text(opened->size(), '\0');
+    read_exactly(*opened, 0, std::as_writable_bytes(std::span(text)));
+    return text;
+  }
+
+  // What `check` throws for is not published; where it lies in the folder already, it is fetched again.
+  uint64_t fetch_small(const std::string& name, uint64_t limit_bytes,
+                       const std::function<void(const std::string&, const std::filesystem::path&)>& check) {
+    const std::filesystem::path target = folder_ / name;
+    if (local_.exists(target)) {
+      try {
+        const std::string there = read_text(local_, target, limit_bytes);
+        check(there, target);
+        skipped_.add({name, there.size(), {}});
+        return there.size();
+      } catch (const Error& error) {
+        if (error.kind() == ErrorKind::kIo) throw;
+      }
+    }
+    const std::string text = read_source(name, limit_bytes);
+    check(text, source_ / name);
+    publish(local_, target, text);
+    return text.size();
+  }
+
   uint64_t fetch_index(const Manifest& manifest) {
-    const std::filesystem::path source = source_ / manifest.index_file;
-    const std::string bytes = read_text(from_, source, kMaxManifestBytes);
-    const DatasetIndexHead head = parse_dataset_index_head(as_bytes(bytes), bytes.size(), source);
-    if (bytes.size() != manifest.index_bytes || !same_checksum(manifest.index_digest, head.digest))
-      throw Error(ErrorKind::kCorruption, "dataset index is not the manifest's", source);
-    decode_dataset_index(head, as_bytes(bytes), ReadNames::kYes, source);
-    publish(local_, folder_ / manifest.index_file, bytes);
-    return bytes.size();
+    return fetch_small(manifest.index_file, layout::kMaxIndexBytes,
+                       [&](const std::string& text, const std::filesystem::path& path) {
+                         const DatasetIndexHead head = parse_dataset_index_head(as_bytes(text), text.size(), path);
+                         if (text.size() != manifest.index_bytes || !same_checksum(manifest.index_digest, head.digest))
+                           throw Error(ErrorKind::kCorruption, "dataset index is not the manifest's", path);
+                         decode_dataset_index(head, as_bytes(text), ReadNames::kYes, path);
+                       });
   }
 
   uint64_t fetch_label_set(const LabelSetInfo& set) {
-    read_label_set(from_, source_, set);
-    const std::string bytes = read_text(from_, source_ / set.file, kMaxManifestBytes);
-    publish(local_, folder_ / set.file, bytes);
-    read_label_set(local_, folder_, set);
-    return bytes.size();
+    return fetch_small(
+        set.file, layout::kMaxLabelSetBytes,
+        [&](const std::string& text, const std::filesystem::path& path) { check_label_set(text, set, path); });
   }
 
   FileSystem& from_;

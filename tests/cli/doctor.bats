@@ -5,7 +5,9 @@ load support
 setup() {
   # A stand-in is asked where a test wants an answer; the network's own service is no part of these tests.
   export AWS_EC2_METADATA_DISABLED=true OMP_NUM_THREADS=1
+  server=
 }
+teardown() { [ -z "$server" ] || kill "$server" 2>/dev/null || true; }
 
 check_schema() {
   "$PYTHON" - "$PROJECT_DIR/schemas/doctor_report.schema.json" "$1" <<'PYTHON'
@@ -48,7 +50,7 @@ PYTHON
 
 @test "a metadata service that answers is recognised, and a silent one is not waited for" {
   unset AWS_EC2_METADATA_DISABLED
-  "$PYTHON" - "$BATS_TEST_TMPDIR/port" <<'PYTHON' &
+  "$PYTHON" - "$BATS_TEST_TMPDIR/port" 3>&- <<'PYTHON' &
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_PUT(self):
@@ -57,13 +59,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
 open(sys.argv[1] + ".tmp", "w").write(str(server.server_port))
 import os; os.rename(sys.argv[1] + ".tmp", sys.argv[1])
+server.timeout = 60  # Nobody asks: that is a failure, not a reason to wait for ever.
+server.handle_timeout = lambda: sys.exit("nobody asked")
 server.handle_request()
 PYTHON
-  local server=$!
+  server=$!
   for _ in $(seq 100); do [ -e "$BATS_TEST_TMPDIR/port" ] && break; sleep 0.1; done
   export AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:$(cat "$BATS_TEST_TMPDIR/port")
   imgpack doctor --json | jq -e '.facts.metadata.answered'
   wait "$server"
+  server=
   AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:9 imgpack doctor --json | jq -e '.facts.metadata.answered | not'
   fails_with 2 "expected http://HOST:PORT" env AWS_EC2_METADATA_SERVICE_ENDPOINT=nonsense imgpack doctor
 }

@@ -134,7 +134,7 @@ nothing_written() { [ ! -e "$out" ] || [ -z "$(ls -A "$out")" ]; }
   mkdir "$out"
   exec 9>"$out/build.lock"
   flock -n 9
-  fails_with 1 "$out: another build is writing to this folder" imgpack build "$source" "$out" -q
+  fails_with 1 "$out: another build or pull is writing to this folder" imgpack build "$source" "$out" -q
   exec 9>&-
   imgpack build "$source" "$out" -q >/dev/null
 }

@@ -91,6 +91,11 @@ picture() { "$PYTHON" -c 'import sys; from PIL import Image; Image.radial_gradie
     and (.[2].error | contains("not-an-image"))' "$BATS_TEST_TMPDIR/out"
   grep -q "warning: $BATS_TEST_TMPDIR/mixed/a.jpg: this image cannot be used (damaged)" "$BATS_TEST_TMPDIR/stderr"
   grep -q "3 of 4 images could not be used" "$BATS_TEST_TMPDIR/stderr"
+  # A name that no file can have is one of them.
+  status=0
+  predict "$(printf 'x%.0s' {1..300}).jpg" "$image" --json >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/stderr" || status=$?
+  [ "$status" = 3 ]
+  jq -e -s 'map(.message_type) == ["error", "prediction"] and (.[0].error | contains("File name too long"))' "$BATS_TEST_TMPDIR/out"
 }
 
 @test "predict: --csv writes a submission, in the order of ids or of a sample" {
@@ -121,6 +126,19 @@ picture() { "$PYTHON" -c 'import sys; from PIL import Image; Image.radial_gradie
   fails_with 1 "a submission numbers the 1,000 classes of ILSVRC2012, and 'n9" \
     predict --shards "$shards" --split test --csv "$BATS_TEST_TMPDIR/x.csv" -q
   [ ! -e "$BATS_TEST_TMPDIR/x.csv" ]
+  fails_with 1 "$BATS_TEST_TMPDIR/missing: there is no such folder to write x.csv to" \
+    predict --shards "$BATS_TEST_TMPDIR/nothing" --csv "$BATS_TEST_TMPDIR/missing/x.csv" -q
+  # Said before the work: no image was looked at, not even the damaged one.
+  cp -r "$shards" "$BATS_TEST_TMPDIR/damaged"
+  "$PYTHON" - "$BATS_TEST_TMPDIR"/damaged/test-*.ipk <<'PY'
+import sys
+with open(sys.argv[1], "r+b") as shard:
+    shard.seek(600)
+    shard.write(b"\xff" * 64)
+PY
+  fails_with 4 "" predict --shards "$BATS_TEST_TMPDIR/damaged" --split test --csv "$BATS_TEST_TMPDIR/x.csv" --classes "$names" -q
+  fails_with 1 "a submission numbers the 1,000 classes of ILSVRC2012" \
+    predict --shards "$BATS_TEST_TMPDIR/damaged" --split test --csv "$BATS_TEST_TMPDIR/x.csv" -q
 }
 
 @test "predict: names may come from a file; one that does not fit is refused" {
@@ -135,6 +153,8 @@ picture() { "$PYTHON" -c 'import sys; from PIL import Image; Image.radial_gradie
   fails_with 2 "--csv is about a split of a data set: give --shards too" predict "$image" --csv x.csv
   fails_with 2 "images were named beside it" predict "$image" --shards "$shards"
   fails_with 2 "--sample is the order of a --csv" predict --shards "$shards" --sample x.csv
+  fails_with 2 "--csv-classes is about the classes in a --csv" predict --shards "$shards" --csv-classes wnid
+  fails_with 2 "--csv-classes is about a split of a data set" predict "$image" --csv-classes wnid
   fails_with 2 "stands alone" predict "$image" -
   fails_with 2 "eval_resize" predict "$image" --eval-size 64
   fails_with 2 "keeps no average" predict "$image" --ema yes

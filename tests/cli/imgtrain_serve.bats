@@ -70,7 +70,7 @@ predict() { curl -sS --data-binary "@$image" -H 'Content-Type: image/jpeg' "${ur
 @test "serve: the page, the model, health, metrics and examples" {
   start serve "$run" --threads 1 --examples "$(dirname "$image")"
   curl -sS "$url" | grep -q '<title>What is in the picture?'
-  curl -sS "${url}v1/model" | jq -e '.classes == 4 and .size == 32 and .resize == 36 and (.examples | length) > 0'
+  curl -sS "${url}v1/model" | jq -e '.classes == 4 and .size == 32 and .resize == 36 and (.examples | length) > 0 and (.digest | test("^[0-9a-f]{16}$"))'
   curl -sS "${url}examples/0" | cmp - "$image"
   curl -sS "${url}healthz" | jq -e '.status == "ok"'
   predict '' >/dev/null
@@ -90,6 +90,7 @@ predict() { curl -sS --data-binary "@$image" -H 'Content-Type: image/jpeg' "${ur
 @test "serve: what cannot work is said before anything listens" {
   fails_with 1 "no_such" imgtrain serve "$BATS_TEST_TMPDIR/no_such" --port 0
   fails_with 2 "expected an IP address" imgtrain serve "$run" --threads 1 --address localhost --port 0
+  fails_with 2 "layer: expected one of" imgtrain serve "$run" --layer layer5 --port 0
   fails_with 2 "port: expected" imgtrain serve "$run" --port 70000
   fails_with 2 "AWS_LAMBDA_RUNTIME_API is not set" imgtrain serve "$run" --lambda
   fails_with 1 "found none" imgtrain serve "$run" --examples "$BATS_TEST_TMPDIR" --port 0
@@ -127,8 +128,10 @@ predict() { curl -sS --data-binary "@$image" -H 'Content-Type: image/jpeg' "${ur
   imgtrain export "$run" --space "$BATS_TEST_TMPDIR/space" --image example.org/imgtrain:1 --examples "$(dirname "$image")" >"$BATS_TEST_TMPDIR/out"
   cd "$BATS_TEST_TMPDIR/space"
   [ "$(find . -type f | LC_ALL=C sort | head -3 | tr '\n' ' ')" = "./.gitattributes ./Dockerfile ./README.md " ]
-  [ -s model/resnet18.safetensors ] && [ -s model/model-card.json ]
-  head -1 README.md | grep -qx -- --- && grep -qx 'sdk: docker' README.md
+  [ -s model/resnet18.safetensors ]
+  [ -s model/model-card.json ]
+  head -1 README.md | grep -qx -- ---
+  grep -qx 'sdk: docker' README.md
   port=$(sed -n 's/^app_port: //p' README.md)
   grep -qx "EXPOSE $port" Dockerfile
   # The command of the Dockerfile, at another place and port.
@@ -137,10 +140,17 @@ predict() { curl -sS --data-binary "@$image" -H 'Content-Type: image/jpeg' "${ur
   for word in "${command[@]}"; do [[ $word != /* ]] || [ -e "$word" ]; done
   cd "$BATS_TEST_TMPDIR"
   start "${command[@]}" --address 127.0.0.1 --threads 1
-  curl -sS "${url}v1/model" | jq -e '.classes == 4 and .size == 32 and (.examples | length) > 0'
+  curl -sS "${url}v1/model" | jq -e --slurpfile card space/model/model-card.json \
+    '.classes == 4 and .size == 32 and (.examples | length) > 0 and .digest == $card[0].model.weights_digest'
   predict '?top=1' | jq -e '.predictions[0].guesses[0].wnid | startswith("n")'
   fails_with 1 "space" imgtrain export "$run" --space "$BATS_TEST_TMPDIR/space"
+  # An image name that cannot be is said before the model is looked for.
+  fails_with 2 "image: expected the name of a container image" imgtrain export "$BATS_TEST_TMPDIR/no_such" --space "$BATS_TEST_TMPDIR/other" --image 'a b'
   fails_with 2 "do not go with it" imgtrain export "$run" --space "$BATS_TEST_TMPDIR/other" --out "$BATS_TEST_TMPDIR/out2"
+}
+
+@test "bench-serve: options without a value are usage errors" {
+  for option in --seconds --clients; do fails_with 2 "error: $option needs a value" "$PROJECT_DIR/scripts/bench-serve" $option; done
 }
 
 @test "serve --lambda: the real model answers an event" {

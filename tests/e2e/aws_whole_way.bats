@@ -169,7 +169,8 @@ train_launch() { operator train-launch --name n --bucket bucket --run r --packag
   # --- the group has another one, which goes on
   aws autoscaling describe-auto-scaling-groups >/dev/null # moto heals when it is looked at
   second=$(training_machine)
-  [ -n "$second" ] && [ "$second" != "$first" ]
+  [ -n "$second" ]
+  [ "$second" != "$first" ]
   give_disk "$second"
   be_machine "$second" imgpack-n-train g5.12xlarge
   new_machine second

@@ -50,7 +50,8 @@ PYTHON
 
 @test "a run that ends has drawn its charts; one without gnuplot ends all the same, with a warning" {
   for chart in loss top1 top5 learning-rate throughput stage-times input overview; do
-    [ -s "$RUN/plots/$chart.png" ] && [ -s "$RUN/plots/$chart.svg" ]
+    [ -s "$RUN/plots/$chart.png" ]
+    [ -s "$RUN/plots/$chart.svg" ]
   done
   [ "$(head -c 8 "$RUN/plots/loss.png" | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a ]
   mkdir "$BATS_TEST_TMPDIR/bin"
@@ -124,5 +125,10 @@ for path in sys.argv[1:]: tree.parse(path)" "$BATS_TEST_TMPDIR"/both/*.svg
   fails_with 2 "--layer: expected one of" report --layer layer9
   fails_with 2 "--instance: no price is known for 'm1.tiny'" report --instance m1.tiny
   fails_with 1 "expected a run folder" imgtrain report "$SHARDS"
+  # Where nothing can be written is said before anything is looked at.
+  for option in --out --json; do
+    fails_with 1 "$BATS_TEST_TMPDIR/missing: there is no such folder to write r to" \
+      report --shards "$BATS_TEST_TMPDIR/nothing" $option "$BATS_TEST_TMPDIR/missing/r"
+  done
   fails_with 1 "$BATS_TEST_TMPDIR/nothing" report --shards "$BATS_TEST_TMPDIR/nothing"
 }

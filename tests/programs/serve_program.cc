@@ -83,7 +83,7 @@ class ColourModel : public PredictionService {
     const auto& of = static_cast<const Image&>(image);
     const int64_t index = label ? *label : predict({&image}, 1)[0][0].index;
     const bool png = ingest::guess_kind(std::as_bytes(std::span(of.file))).kind == ingest::ImageKind::kPng;
-    return {png ? "image/png" : "image/jpeg", of.file, {index, "", kNames[index], 0}};
+    return {png ? "image/png" : "image/jpeg", of.file, index, kNames[index]};
   }
 
  private:

@@ -20,6 +20,7 @@ match on (default 1), `times` times (default 1; 0: always):
     etag    {value}                   another ETag
     hang_up                           close the connection at once
     delay   {seconds}                 answer late
+GET /_faults: how often each was met, a number a line.
 GET /_log: one line per request, `METHOD TARGET RANGE -> STATUS BYTES`. DELETE /_log empties it.
 """
 
@@ -83,6 +84,7 @@ def next_fault(line):
             fault["seen"] = fault.get("seen", 0) + 1
             first, times = fault.get("nth", 1), fault.get("times", 1)
             if fault["seen"] >= first and (times == 0 or fault["seen"] < first + times):
+                fault["met"] = fault.get("met", 0) + 1
                 return dict(fault)
     return None
 
@@ -137,8 +139,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path == "/_faults":
             with lock:
-                faults[:] = json.loads(body)
-            return self.answer(200, [], b"")
+                if self.command == "PUT":
+                    faults[:] = json.loads(body)
+                met = "".join(f"{fault.get('met', 0)}\n" for fault in faults)
+            return self.answer(200, [], b"" if self.command == "PUT" else met.encode())
         if self.path == "/_log":
             with lock:
                 text = "".join(line + "\n" for line in log)

@@ -27,6 +27,18 @@ faults() {
   curl -sf -X PUT --data-binary "$2" "$1/_faults"
   curl -sf -X DELETE "$1/_log" >/dev/null
 }
+# all_met URL: every fault did happen; what a test says of them is worth nothing otherwise.
+all_met() { ! curl -sf "$1/_faults" | grep -qx 0 || { echo "a fault was not met:"; curl -sf "$1/_faults"; log_of "$1"; return 1; }; }
+# await_fault URL: until one has happened.
+await_fault() {
+  local tries
+  for ((tries = 0; tries < 600; tries++)); do
+    ! curl -sf "$1/_faults" | grep -q '[1-9]' || return 0
+    sleep 0.05
+  done
+  echo "no fault was met"
+  return 1
+}
 log_of() { curl -sf "$1/_log"; }
 
 # s3_surroundings ENDPOINT: an AWS user with keys for it, and nothing of the person's own.

@@ -39,7 +39,12 @@ def running(*words, environment=None, expect=0):
         assert process.poll() is None, f"the server ended by itself with {process.returncode}"
     finally:
         process.send_signal(signal.SIGTERM)
-        status = process.wait(timeout=60)
+        try:
+            status = process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
     assert status == expect, f"the server ended with {status}"
 
 

@@ -5,6 +5,7 @@ import concurrent.futures
 import http.client
 import json
 import random
+import select
 import socket
 import struct
 import sys
@@ -125,8 +126,12 @@ def many_connections(server, limit):
     """Idle ones beyond the limit are turned away, and give way after their time."""
     idle = [socket.create_connection(server.at, timeout=60) for _ in range(limit + 30)]
     try:
-        time.sleep(0.3)
-        assert b" 503 " in server.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        waiting, refused, deadline = set(idle), 0, time.monotonic() + 60
+        while refused < len(idle) - limit:
+            assert waiting and time.monotonic() < deadline, f"{refused} of {len(idle)} idle connections were turned away"
+            for connection in select.select(list(waiting), [], [], 1)[0]:
+                waiting.discard(connection)
+                refused += b" 503 " in connection.recv(65536)
         deadline = time.monotonic() + 60
         while b" 200 " not in server.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"):
             assert time.monotonic() < deadline, "idle connections were never closed"

@@ -85,6 +85,10 @@ def check(api):
         path, answer, _ = api.invoke(event)
         assert path.endswith("/response") and answer["statusCode"] == status, (event, answer)
 
+    event = {**http_event("POST", "/v1/predict"), "body": "no base64!"}
+    path, answer, _ = api.invoke(event)
+    assert path.endswith("/response") and answer["statusCode"] == 400 and "base64" in answer["body"], answer
+
     # Invoked directly, without HTTP: the request and the answer are those of the JSON API.
     path, answer, _ = api.invoke({"images": [base64.b64encode(red).decode()], "top": 1})
     assert path.endswith("/response") and answer["predictions"][0]["guesses"][0]["name"] == "mostly red", answer

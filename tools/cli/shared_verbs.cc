@@ -44,7 +44,7 @@ Verb completion_verb(const Program& program) {
 
 void write_pages(const Program& program, const std::filesystem::path& folder) {
   FileSystem& fs = posix_file_system();
-  std::filesystem::create_directories(folder);
+  fs.make_directories(folder);
   publish(fs, folder / (program.name + ".1"), man_page(program));
   for (const Verb& verb : program.verbs)
     publish(fs, folder / (program.name + "-" + verb.name + ".1"), man_page(program, verb));

@@ -20,9 +20,25 @@ std::vector<imgpack::cli::Topic> topics() {
            "Every file appears under its name whole or not at all. docs/shard-format.md has the format byte for byte."},
           {"environment", "variables that are looked at",
            "  NO_COLOR                            set to anything: no colour\n"
-           "  SLURM_ARRAY_TASK_*, AWS_BATCH_*     the place of `build --part auto`\n"
-           "  AWS_EC2_METADATA_SERVICE_ENDPOINT   asked by doctor instead of 169.254.169.254\n"
-           "  AWS_EC2_METADATA_DISABLED           true: not asked\n"}};
+           "  SLURM_ARRAY_TASK_*, AWS_BATCH_*     the place of `build --part auto`\n\n"
+           "For datasets behind s3:// and https:// (docs/remote-shards.md):\n\n"
+           "  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN\n"
+           "                                      keys; else those of the profile\n"
+           "  AWS_PROFILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE\n"
+           "                                      the profile and its files; default in ~/.aws\n"
+           "  AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, AWS_CONTAINER_CREDENTIALS_FULL_URI,\n"
+           "  AWS_CONTAINER_AUTHORIZATION_TOKEN, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE\n"
+           "                                      where a container's role is asked for, and with what\n"
+           "  AWS_EC2_METADATA_SERVICE_ENDPOINT   asked for the machine's role, and by doctor, instead of\n"
+           "                                      169.254.169.254\n"
+           "  AWS_EC2_METADATA_DISABLED           true: not asked\n"
+           "  AWS_REGION, AWS_DEFAULT_REGION      the bucket's region; found out without them\n"
+           "  AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL\n"
+           "                                      another S3 store\n"
+           "  AWS_CA_BUNDLE                       certificates to trust for S3\n"
+           "  CURL_CA_BUNDLE, SSL_CERT_FILE       the same for every server\n"
+           "  http_proxy, https_proxy, all_proxy, no_proxy\n"
+           "                                      proxies on the way there, and hosts that need none\n"}};
 }
 
 }  // namespace imgpack

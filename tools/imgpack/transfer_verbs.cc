@@ -39,8 +39,10 @@ int run_transfer(const cli::Arguments& arguments, const std::string& title, cons
   remote::TransferProgress before;
   options.progress = [&](const remote::TransferProgress& now) {
     cli::throw_if_stopped("what is there already is kept: run the same command to go on");
-    const uint64_t share = now.total_bytes > 0 ? std::min<uint64_t>(now.bytes * 100 / now.total_bytes, 100) : 100;
-    progress.set_note(std::to_string(share) + " % of " + cli::format_bytes(now.total_bytes));
+    if (now.total_bytes > 0) {
+      const uint64_t share = std::min<uint64_t>(now.bytes * 100 / now.total_bytes, 100);
+      progress.set_note(std::to_string(share) + " % of " + cli::format_bytes(now.total_bytes));
+    }
     progress.advance(now.files - before.files, now.bytes - before.bytes);
     before = now;
   };

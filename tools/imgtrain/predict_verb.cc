@@ -17,6 +17,7 @@
 #include "format/ingest/image_kind.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/console.h"
+#include "tools/cli/output_file.h"
 #include "tools/cli/run_tool.h"
 #include "tools/cli/stop_signals.h"
 #include "tools/imgtrain/config_options.h"
@@ -138,6 +139,7 @@ int predict_images(const cli::Arguments& arguments, std::vector<std::string> nam
 int predict_shards(const cli::Arguments& arguments) {
   imgpack::FileSystem& fs = data_files(arguments);
   const auto csv = arguments.find("csv"), sample = arguments.find("sample");
+  if (csv) cli::require_folder_of(fs, *csv);
   std::vector<std::string> order;
   if (sample) order = read_sample_submission(fs, *sample);
   const bool as_json = arguments.has("json");
@@ -145,6 +147,12 @@ int predict_shards(const cli::Arguments& arguments) {
   ConsoleListener listener(cli::console(), arguments.has("quiet") || (!csv && isatty(STDOUT_FILENO) != 0));
   const Predictor predictor(fs, arguments.positional("MODEL"), predictor_options(arguments),
                             [&](const std::string& line) { listener.warn(line); });
+  const auto classes = arguments.find("csv-classes") == "wnid" ? SubmissionClass::kWnid : SubmissionClass::kNumber;
+  if (csv) {
+    std::vector<std::string> wnids;
+    for (const ModelClass& one : predictor.classes()) wnids.push_back(one.wnid);
+    require_submission_classes(wnids, classes);
+  }
   const int64_t k =
       csv ? static_cast<int64_t>(kSubmissionGuesses) : static_cast<int64_t>(arguments.number("top", 1, 1000));
   std::vector<SubmissionRow> rows;
@@ -169,7 +177,6 @@ int predict_shards(const cli::Arguments& arguments) {
   if (!predict_split(fs, arguments.text("shards"), split, predictor, k, listener, take))
     cli::throw_if_stopped(csv ? "nothing was written" : "the images before it are predicted");
   if (!csv) return cli::kExitOk;
-  const auto classes = arguments.find("csv-classes") == "wnid" ? SubmissionClass::kWnid : SubmissionClass::kNumber;
   const size_t count = rows.size();
   imgpack::publish(fs, *csv, submission_csv(std::move(rows), classes, order));
   if (as_json) {
@@ -186,9 +193,11 @@ int run(const cli::Arguments& arguments) {
   if (arguments.has("shards")) {
     if (!images.empty()) usage("--shards predicts a split of a data set, and images were named beside it");
     if (arguments.has("sample") && !arguments.has("csv")) usage("--sample is the order of a --csv, and there is none");
+    if (arguments.has("csv-classes") && !arguments.has("csv"))
+      usage("--csv-classes is about the classes in a --csv, and there is none");
     return predict_shards(arguments);
   }
-  for (const char* option : {"split", "csv", "sample"})
+  for (const char* option : {"split", "csv", "sample", "csv-classes"})
     if (arguments.has(option)) usage(std::string("--") + option + " is about a split of a data set: give --shards too");
   if (images.empty()) usage("expected images, a folder of images or - for standard input, or --shards");
   for (const std::string& image : images)

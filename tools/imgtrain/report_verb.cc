@@ -7,6 +7,7 @@
 #include "format/file.h"
 #include "tools/cli/arguments.h"
 #include "tools/cli/console.h"
+#include "tools/cli/output_file.h"
 #include "tools/cli/report_signal.h"
 #include "tools/cli/run_tool.h"
 #include "tools/cli/stop_signals.h"
@@ -37,6 +38,8 @@ int run(const cli::Arguments& arguments) {
   cli::catch_report_signal();
   ConsoleListener listener(cli::console(), arguments.has("quiet"));
   imgpack::FileSystem& fs = data_files(arguments);
+  cli::require_folder_of(fs, out);
+  if (const auto json = arguments.find("json")) cli::require_folder_of(fs, *json);
   const ReportOutcome outcome = report(fs, request, out, listener);
   if (outcome.stopped) cli::throw_if_stopped("nothing was written");
   if (const auto json = arguments.find("json")) imgpack::publish(fs, *json, pretty_json(outcome.numbers));

@@ -1,6 +1,7 @@
 // imgtrain serve: a trained model behind an HTTP server, or as an AWS Lambda function.
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <thread>
 
 #include "engine/predict/predictor.h"
@@ -43,25 +44,32 @@ serve::ApiOptions api_options(const cli::Arguments& arguments) {
   return options;
 }
 
+ServedModelOptions served_model_options(const cli::Arguments& arguments) {
+  return {arguments.number("max-pixels", 1), arguments.text("layer")};
+}
+
 int serve_lambda(const cli::Arguments& arguments) {
   const char* api_address = std::getenv("AWS_LAMBDA_RUNTIME_API");
   if (api_address == nullptr)
     throw Error(ErrorKind::kUsage, "--lambda: AWS_LAMBDA_RUNTIME_API is not set: this runs inside AWS Lambda");
+  const auto warn = [](const std::string& line) { cli::console().warn(line); };
+  std::optional<Predictor> predictor;
+  std::optional<ServedModel> model;
+  serve::ServerMetrics metrics;
+  std::optional<serve::PredictionApi> api;
+  // Only until the first event is asked for: what fails later is no failure to begin, and Lambda refuses the report.
   try {
-    const auto warn = [](const std::string& line) { cli::console().warn(line); };
-    const Predictor predictor(imgpack::posix_file_system(), arguments.positional("MODEL"), predictor_options(arguments),
-                              warn);
-    ServedModel model(predictor, {arguments.number("max-pixels", 1), arguments.find("layer").value_or("")});
-    serve::ServerMetrics metrics;
+    predictor.emplace(imgpack::posix_file_system(), arguments.positional("MODEL"), predictor_options(arguments), warn);
+    model.emplace(*predictor, served_model_options(arguments));
     serve::ApiOptions options = api_options(arguments);
     options.batch.max_delay = std::chrono::microseconds(0);  // Events come one at a time.
-    serve::PredictionApi api(model, metrics, options);
-    serve::run_lambda(api, {api_address, warn, &cli::stop_flag()});
-    api.stop();
+    api.emplace(*model, metrics, options);
   } catch (const std::exception& error) {
     serve::report_lambda_init_error(api_address, error.what());
     throw;
   }
+  serve::run_lambda(*api, {api_address, warn, &cli::stop_flag()});
+  api->stop();
   cli::throw_if_stopped("every event that was taken is answered");
   return cli::kExitOk;
 }
@@ -72,7 +80,7 @@ int run(const cli::Arguments& arguments) {
   const serve::HttpLimits limits = http_limits(arguments);
   const Predictor predictor(imgpack::posix_file_system(), arguments.positional("MODEL"), predictor_options(arguments),
                             [](const std::string& line) { cli::console().warn(line); });
-  ServedModel model(predictor, {arguments.number("max-pixels", 1), arguments.find("layer").value_or("")});
+  ServedModel model(predictor, served_model_options(arguments));
   model.warm_up();
   serve::ServerMetrics metrics;
   serve::PredictionApi api(model, metrics, options);
@@ -112,8 +120,9 @@ cli::Verb serve_verb() {
        .help = "Answer events of AWS Lambda (custom runtime, AWS_LAMBDA_RUNTIME_API) instead of listening."},
       {.name = "layer",
        .value = "NAME",
-       .help = "Stage that Grad-CAM looks at: layer1 to layer4, from fine to coarse.",
-       .default_value = "layer4"},
+       .help = "Stage that Grad-CAM looks at; earlier ones are finer.",
+       .default_value = "layer4",
+       .choices = {"layer1", "layer2", "layer3", "layer4"}},
       {.name = "max-batch", .value = "N", .help = "Images that go through the model at once.", .default_value = "16"},
       {.name = "max-delay",
        .value = "MS",

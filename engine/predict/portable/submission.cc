@@ -62,6 +62,15 @@ std::string submission_csv(std::vector<SubmissionRow> rows, SubmissionClass clas
   return text;
 }
 
+void require_submission_classes(const std::vector<std::string>& wnids, SubmissionClass classes) {
+  for (size_t i = 0; i < wnids.size(); ++i) {
+    if (wnids[i].empty())
+      throw Error(ErrorKind::kInvalidInput, "a submission names classes by their WNIDs, and that of class " +
+                                                std::to_string(i) + " of the model is not known");
+    class_text(wnids[i], classes);
+  }
+}
+
 std::vector<std::string> read_sample_submission(imgpack::FileSystem& fs, const std::filesystem::path& path) {
   const std::string text = imgpack::read_text(fs, path, kMaxSampleBytes);
   std::vector<std::string> ids;

@@ -35,6 +35,10 @@ struct SubmissionRow {
 std::string submission_csv(std::vector<SubmissionRow> rows, SubmissionClass classes,
                            const std::vector<std::string>& order);
 
+// Before the work: whether rows of these classes can be written. Throws Error(kInvalidInput) for a WNID that is none of
+// ILSVRC2012's where numbers are asked for, and for an empty one.
+void require_submission_classes(const std::vector<std::string>& wnids, SubmissionClass classes);
+
 // The ImageId column of LOC_sample_submission.csv, in its order. Throws Error(kInvalidInput) for another header.
 std::vector<std::string> read_sample_submission(imgpack::FileSystem& fs, const std::filesystem::path& path);
 

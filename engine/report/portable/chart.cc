@@ -180,6 +180,15 @@ std::vector<std::string> inline_charts(imgpack::FileSystem& fs, const std::vecto
     targets.push_back(scratch);
     targets.back() += "." + chart.id + ".svg";
   }
+  // They are read and gone; where drawing or reading fails too.
+  struct Remove {
+    ~Remove() {
+      for (const std::filesystem::path& target : targets) imgpack::remove_quietly(fs, target);
+    }
+    imgpack::FileSystem& fs;
+    const std::vector<std::filesystem::path>& targets;
+  };
+  const Remove remove{fs, targets};
   plot(fs, targets, [&](const std::vector<std::filesystem::path>& files) {
     std::string script;
     size_t next = 0;
@@ -197,8 +206,7 @@ std::vector<std::string> inline_charts(imgpack::FileSystem& fs, const std::vecto
       pictures.emplace_back();
       continue;
     }
-    pictures.push_back(inline_svg(imgpack::read_text(fs, targets[next], kMaxSvgBytes), chart.id));
-    imgpack::remove_quietly(fs, targets[next++]);
+    pictures.push_back(inline_svg(imgpack::read_text(fs, targets[next++], kMaxSvgBytes), chart.id));
   }
   return pictures;
 }

@@ -15,21 +15,7 @@ uint64_t kib_line(const char* path, const std::string& key) {
   return 0;
 }
 
-// A file that holds one number; 0: it is not there or says `max`.
-uint64_t number_in(const char* path) {
-  std::ifstream file(path);
-  uint64_t value = 0;
-  return file >> value ? value : 0;
-}
-
 }  // namespace
-
-uint64_t available_memory() {
-  const uint64_t system = kib_line("/proc/meminfo", "MemAvailable:");
-  const uint64_t limit = number_in("/sys/fs/cgroup/memory.max"), used = number_in("/sys/fs/cgroup/memory.current");
-  if (limit == 0) return system;
-  return std::min(system, limit - std::min(limit, used));
-}
 
 uint64_t peak_memory() {
   return kib_line("/proc/self/status", "VmHWM:");

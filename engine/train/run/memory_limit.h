@@ -1,13 +1,9 @@
-// How much memory this process may use, how much it has used, and what that says about larger batches.
+// How much memory this process has used, and what that says about larger batches.
 #pragma once
 
 #include <cstdint>
 
 namespace imgtrain {
-
-// Bytes that can be taken without pushing anything out: what the kernel calls available, within the control group's
-// limit. 0: unknown.
-uint64_t available_memory();
 
 // The most that this process has had in memory since it began, or since forget_peak_memory() where the kernel allows
 // that. 0: unknown.

@@ -179,6 +179,27 @@ TEST_F(Remote, ThreadsAndRunsAtOnceFetchEveryUnitOnce) {
   EXPECT_EQ(far.fetched, all_records);
 }
 
+TEST_F(Remote, AUnitThatAnotherProcessNeverLetsGoOfIsReadWithoutIt) {
+  options.turn = std::chrono::milliseconds(20);
+  const RemoteShardsOptions other = options;
+  std::vector<std::unique_ptr<imgpack::ByteLock>> held;
+  std::mutex mutex;
+  // The first to want a lock is a process that hangs with it.
+  options.try_lock = [&](const std::filesystem::path& path, uint64_t number) {
+    const std::lock_guard lock(mutex);
+    if (held.empty()) held.push_back(far.try_lock(path, number));
+    return far.try_lock(path, number);
+  };
+  RemoteShards shards(far, dataset, "train", options);
+  read_all(shards);
+  EXPECT_THAT(shards.take_notes(), Contains(HasSubstr("another process has been fetching it for too long")));
+  EXPECT_LT(cached_bytes(), all_records);
+  held.clear();
+  RemoteShards later(far, dataset, "train", other);
+  read_all(later);
+  EXPECT_EQ(cached_bytes(), all_records) << "what was given up once is kept by the next";
+}
+
 TEST_F(Remote, WithoutACacheEverythingIsFetchedEveryTime) {
   options.cache.clear();
   RemoteShards shards(far, dataset, "train", options);

@@ -189,6 +189,7 @@ TEST(DoctorFindings, FoldersAreJudgedBySpaceAndSpeed) {
                     .free_bytes = 500 * kGib,
                     .file_system = "ext4",
                     .write_mib_s = 120,
+                    .write_error = {},
                     .read_mib_s = 125,
                     .past_cache = true}};
   expect(facts, "folder.space", Level::kOk, "/data (ext4) has 500.0 GiB free", "");
@@ -198,6 +199,8 @@ TEST(DoctorFindings, FoldersAreJudgedBySpaceAndSpeed) {
   expect(facts, "folder.read", Level::kWarning, "20 MiB/s", "--cache-dir");
   facts.folders.front().past_cache = false;
   expect(facts, "folder.read", Level::kOk, "perhaps from memory", "");
+  facts.folders.front().write_error = "Disk quota exceeded";
+  expect(facts, "folder.write", Level::kProblem, "/data: writing fails: Disk quota exceeded", "quota -s");
   facts.folders.front().writable = false;
   expect(facts, "folder.writable", Level::kNote, "cannot be written", "mount");
 }

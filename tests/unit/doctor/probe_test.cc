@@ -2,9 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -33,6 +35,21 @@ TEST_F(DoctorProbe, FolderIsMeasuredAndLeftEmpty) {
   EXPECT_TRUE(facts.writable);
   EXPECT_GT(facts.write_mib_s, 0);
   EXPECT_GT(facts.read_mib_s, 0);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(DoctorProbe, AFolderThatStopsTakingBytesIsNamedWithTheReason) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit few{6 << 20, before.rlim_max};  // A chunk and a half.
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &few), 0);
+  const FolderFacts facts = probe_folder(folder_, {.bytes = 16 << 20, .most = std::chrono::milliseconds(2000)});
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_TRUE(facts.writable);
+  EXPECT_THAT(facts.write_error, HasSubstr("File too large"));
+  EXPECT_EQ(facts.write_mib_s, 0);
   EXPECT_TRUE(std::filesystem::is_empty(folder_));
 }
 

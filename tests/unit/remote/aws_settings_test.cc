@@ -14,17 +14,18 @@ using testing::HasSubstr;
 struct World {
   std::map<std::string, std::string> variables{{"HOME", "/home/u"}}, files;
 
-  AwsSettings settings() const {
-    return aws_settings({[this](const std::string& name) -> std::optional<std::string> {
-                           const auto found = variables.find(name);
-                           if (found == variables.end() || found->second.empty()) return std::nullopt;
-                           return found->second;
-                         },
-                         [this](const std::filesystem::path& path) -> std::optional<std::string> {
-                           const auto found = files.find(path.string());
-                           if (found == files.end()) return std::nullopt;
-                           return found->second;
-                         }});
+  AwsSettings settings() const { return aws_settings(surroundings()); }
+  AwsSurroundings surroundings() const {
+    return {[this](const std::string& name) -> std::optional<std::string> {
+              const auto found = variables.find(name);
+              if (found == variables.end() || found->second.empty()) return std::nullopt;
+              return found->second;
+            },
+            [this](const std::filesystem::path& path) -> std::optional<std::string> {
+              const auto found = files.find(path.string());
+              if (found == files.end()) return std::nullopt;
+              return found->second;
+            }};
   }
 };
 
@@ -111,12 +112,34 @@ TEST(AwsSettings, AContainersTokenOnlyGoesWhereAwsWouldSendIt) {
   world.variables.erase("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
   world.variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:1/x";
   world.variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = "/token";
-  world.files["/token"] = "abc\n";
-  EXPECT_EQ(world.settings().container_token, "abc");
   for (const char* elsewhere : {"http://example.org/x", "http://127.0.0.1.example.org/x",
                                 "http://127.0.0.1@example.org/", "http://127.0.0.1:1@example.org/"}) {
     world.variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = elsewhere;
     EXPECT_ERROR(world.settings(), ErrorKind::kUsage, elsewhere);
+  }
+}
+
+TEST(AwsSettings, AContainersTokenIsReadAnewEachTimeItIsSent) {
+  World world;
+  world.variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:1/x";
+  world.variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = "/token";
+  world.files["/token"] = "Bearer abc\n";
+  const AwsSettings settings = world.settings();
+  EXPECT_EQ(container_authorization(settings, world.surroundings()), "Bearer abc");
+  world.files["/token"] = "Bearer def\n";
+  EXPECT_EQ(container_authorization(settings, world.surroundings()), "Bearer def");
+}
+
+TEST(AwsSettings, AContainersTokenThatWouldBeginAnotherHeaderIsRefused) {
+  World world;
+  world.variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1:1/x";
+  for (const char* token : {"abc\r\nX-Other: 1", "abc\x01", "abc\x7f"}) {
+    world.variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = token;
+    EXPECT_ERROR(container_authorization(world.settings(), world.surroundings()), ErrorKind::kUsage, "one line");
+    world.files["/token"] = token;
+    World file = world;
+    file.variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = "/token";
+    EXPECT_ERROR(container_authorization(file.settings(), file.surroundings()), ErrorKind::kUsage, "one line");
   }
 }
 

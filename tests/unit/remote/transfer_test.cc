@@ -4,8 +4,15 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "format/dataset.h"
 #include "format/label_set.h"
 #include "format/manifest.h"
+#include "format/remote_files.h"
 #include "format/verify.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/faulty_file_system.h"
@@ -56,12 +63,12 @@ TEST_F(Pulling, BringsEveryFileAsItIs) {
 TEST_F(Pulling, ASecondTimeSkipsWhatIsWholeAndMendsWhatIsNot) {
   MemoryFileSystem target;
   pull(target);
-  EXPECT_EQ(pull(target).skipped_files, 5u);  // Four shards and the manifest.
+  EXPECT_EQ(pull(target).skipped_files, 6u);  // Four shards, the index and the manifest.
   std::string bytes = target.bytes(kTarget / "train-00001.ipk");
   bytes[bytes.size() / 2] ^= 1;
   target.set_bytes(kTarget / "train-00001.ipk", bytes);
   target.remove(kTarget / "val-00000.ipk");
-  EXPECT_EQ(pull(target).skipped_files, 3u);
+  EXPECT_EQ(pull(target).skipped_files, 4u);
   EXPECT_TRUE(has_all_of(source, target));
 }
 
@@ -107,6 +114,93 @@ TEST_F(Pulling, AByteLostOnTheWayIsFetchedAgain) {
   pull_dataset(from, kSource, target, kTarget, options);
   EXPECT_TRUE(has_all_of(source, target));
   EXPECT_EQ(from.done, 2);
+}
+
+// Counts how often each file is opened.
+class Watched : public MemoryFileSystem {
+ public:
+  std::unique_ptr<RandomAccessFile> open(const std::filesystem::path& path) override {
+    const std::lock_guard lock(mutex);
+    ++opened[path.filename().string()];
+    return MemoryFileSystem::open(path);
+  }
+  std::mutex mutex;
+  std::map<std::string, int> opened;
+};
+
+TEST_F(Pulling, SmallFilesAreReadOnceAndNotAgainWhereTheyAreThere) {
+  LabelSet set{"extra", "val", 3, 0, std::vector<std::vector<int32_t>>(6, {1})};
+  const Dataset dataset = Dataset::open(source, kSource);
+  set.ids = ids_checksum(dataset.split("val").columns.id);
+  add_label_set(source, kSource, set);
+  Watched from;
+  for (const auto& [path, bytes] : source.all_files()) from.set_bytes(path, bytes);
+  MemoryFileSystem target;
+  pull_dataset(from, kSource, target, kTarget, options);
+  EXPECT_TRUE(has_all_of(source, target));
+  EXPECT_EQ(from.opened["labels-extra.json"], 1);
+  EXPECT_EQ(from.opened["index.ipx"], 1);
+  from.opened.clear();
+  EXPECT_EQ(pull_dataset(from, kSource, target, kTarget, options).skipped_files, 7u);
+  EXPECT_EQ(from.opened["labels-extra.json"], 0);
+  EXPECT_EQ(from.opened["index.ipx"], 0);
+  // What is damaged in the folder is fetched, what is damaged at the source is not taken.
+  for (const char* name : {"labels-extra.json", "index.ipx"}) {
+    target.set_bytes(kTarget / name, "damaged");
+    pull_dataset(from, kSource, target, kTarget, options);
+    EXPECT_EQ(target.bytes(kTarget / name), source.bytes(kSource / name));
+    std::string bytes = source.bytes(kSource / name);
+    bytes[bytes.size() / 2] ^= 1;
+    from.set_bytes(kSource / name, bytes);
+    target.remove(kTarget / name);
+    EXPECT_THROW(pull_dataset(from, kSource, target, kTarget, options), Error) << name;
+    EXPECT_FALSE(target.exists(kTarget / name));
+    from.set_bytes(kSource / name, source.bytes(kSource / name));
+  }
+}
+
+// The size of one file is not known before the network answers, which it does not.
+class SilentAtSize : public MemoryFileSystem {
+ public:
+  explicit SilentAtSize(std::string name) : name_(std::move(name)) {}
+  std::unique_ptr<RandomAccessFile> open(const std::filesystem::path& path) override {
+    if (path.filename() != name_) return MemoryFileSystem::open(path);
+    return std::make_unique<Silent>(*this, path);
+  }
+  std::atomic<bool> asked{false}, waited_in_vain{false};
+
+ private:
+  struct Silent : RandomAccessFile, InterruptibleFile {
+    Silent(SilentAtSize& owner, std::filesystem::path path) : owner_(owner), path_(std::move(path)) {}
+    uint64_t size() const override {
+      owner_.asked = true;
+      for (int i = 0; i < 20'000 && !interrupted_; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      if (!interrupted_) owner_.waited_in_vain = true;
+      throw Error(ErrorKind::kInterrupted, "reading was cancelled", path_);
+    }
+    size_t read_at(uint64_t, std::span<std::byte>) const override { return 0; }
+    const std::filesystem::path& path() const override { return path_; }
+    void interrupt() const override { interrupted_ = true; }
+
+    SilentAtSize& owner_;
+    const std::filesystem::path path_;
+    mutable std::atomic<bool> interrupted_{false};
+  };
+  const std::string name_;
+};
+
+TEST_F(Pulling, StopsWhileTheSizeOfAFileIsAskedFor) {
+  for (const char* name : {"train-00001.ipk", "manifest.json", "index.ipx"}) {
+    SilentAtSize from(name);
+    for (const auto& [path, bytes] : source.all_files()) from.set_bytes(path, bytes);
+    options.progress = [&](const TransferProgress&) {
+      if (from.asked) throw Error(ErrorKind::kInterrupted, "stop");
+    };
+    MemoryFileSystem target;
+    EXPECT_ERROR(pull_dataset(from, kSource, target, kTarget, options), ErrorKind::kInterrupted, "stop");
+    EXPECT_FALSE(from.waited_in_vain) << name;
+    EXPECT_FALSE(target.exists(kTarget / kManifestFile));
+  }
 }
 
 TEST_F(Pulling, WhatProgressThrowsStopsItAndComesOut) {

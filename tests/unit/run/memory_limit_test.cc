@@ -16,8 +16,7 @@ TEST(MemoryOfBatch, GrowsInProportionAboveWhatIsFixed) {
   EXPECT_EQ(largest_batch(a, b, 999, 1000), 0);
 }
 
-TEST(MemoryLimit, WhatIsAvailableAndUsedIsKnownHere) {
-  EXPECT_GT(available_memory(), uint64_t{1} << 20);
+TEST(PeakMemory, IsKnownHere) {
   const uint64_t before = peak_memory();
   std::vector<char> block(size_t{64} << 20, 1);
   EXPECT_GE(peak_memory(), before);

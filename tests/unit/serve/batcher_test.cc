@@ -95,7 +95,7 @@ TEST(Batcher, AnExplanationWaitsForNoBatch) {
   auto guesses = ask(batcher, service, {"a"});
   std::promise<ExplainResult> promise;
   batcher.explain(service.prepare("abc"), 7, [&](ExplainResult result) { promise.set_value(std::move(result)); });
-  EXPECT_EQ(promise.get_future().get().picture.of.index, 7);
+  EXPECT_EQ(promise.get_future().get().picture.index, 7);
   EXPECT_EQ(guesses.get().guesses.size(), 1u) << "and neither does what was before it";
 }
 

@@ -53,7 +53,7 @@ class FakeService : public PredictionService {
     const std::string& text = static_cast<const Image&>(image).text;
     if (text == "broken") throw imgpack::Error(imgpack::ErrorKind::kInternal, "the model broke");
     const int64_t index = label.value_or(static_cast<int64_t>(text.size() % 10));
-    return {"image/png", "picture of " + text, {index, "", "class " + std::to_string(index), 0.5}};
+    return {"image/png", "picture of " + text, index, "class " + std::to_string(index)};
   }
 
   // While it is shut, the model does not get to work.

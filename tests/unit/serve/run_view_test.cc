@@ -1,10 +1,14 @@
+#include "engine/serve/run_view.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <boost/json/parse.hpp>
+#include <set>
 
 #include "engine/serve/lines_tail.h"
 #include "engine/serve/run_story.h"
+#include "format/error.h"
 #include "tests/support/memory_file_system.h"
 
 namespace imgtrain::serve {
@@ -117,6 +121,17 @@ TEST(RunStory, LongRunsKeepABoundedNumberOfPoints) {
   EXPECT_GE(at.size(), 600u);
 }
 
+TEST(RunStory, TheNewestPointIsAlwaysAmongThoseKept) {
+  RunStory story;
+  story.add(started(1000, 0));
+  for (int i = 1; i <= 1300; ++i) {
+    story.add(progress(1000 + i, i));
+    if (i < 1190) continue;  // Points are let go at 1200.
+    const boost::json::object out = story.to_json(1e5, 8, false);
+    ASSERT_EQ(out.at("curves").at("running_loss").at("at").as_array().back().to_number<double>(), i);
+  }
+}
+
 TEST(RunStory, LinesThatAreNoEventsChangeNothing) {
   RunStory story;
   for (const char* line : {"", "{", "[]", "7", "{}", R"({"message_type":7})", R"({"message_type":"epoch"})",
@@ -134,6 +149,35 @@ TEST(RunStory, WhatTheMachineSaysAndDoesIsShown) {
   EXPECT_EQ(out.at("lines").at(0).at("text").as_string(), "input: 2 decoding threads");
   EXPECT_DOUBLE_EQ(out.at("curves").at("cpu").at("value").at(0).to_number<double>(), 50);
   EXPECT_NEAR(out.at("curves").at("gpu").at("value").at(0).to_number<double>(), 30, 1e-9);
+}
+
+// Remembers which files were opened.
+class WatchedFileSystem : public imgpack::test::MemoryFileSystem {
+ public:
+  std::unique_ptr<imgpack::RandomAccessFile> open(const std::filesystem::path& path) override {
+    opened.insert(path.filename().string());
+    return MemoryFileSystem::open(path);
+  }
+  std::set<std::string> opened;
+};
+
+TEST(RunView, LogsAreReadWhenSomebodyLooksNotWhenItIsMade) {
+  WatchedFileSystem fs;
+  fs.make_directories("/run");
+  fs.set_bytes("/run/config.json", "{}");
+  fs.set_bytes("/run/run.json", "{}");
+  fs.set_bytes("/run/metrics.jsonl", started(1000, 0) + "\n");
+  fs.set_bytes("/run/live.jsonl", progress(1001, 2) + "\n");
+  RunView view(fs, "/run", std::nullopt);
+  EXPECT_FALSE(fs.opened.contains("metrics.jsonl"));
+  EXPECT_FALSE(fs.opened.contains("live.jsonl"));
+  EXPECT_EQ(boost::json::parse(view.snapshot()).at("step").to_number<double>(), 2);
+}
+
+TEST(RunView, AFolderThatIsNoRunIsRefusedAtOnce) {
+  imgpack::test::MemoryFileSystem fs;
+  fs.make_directories("/run");
+  EXPECT_THROW(RunView(fs, "/run", std::nullopt), imgpack::Error);
 }
 
 }  // namespace

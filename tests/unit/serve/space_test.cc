@@ -6,6 +6,7 @@
 #include <boost/json/parse.hpp>
 #include <map>
 
+#include "engine/serve/examples.h"
 #include "engine/serve/lambda_runtime.h"
 #include "format/error.h"
 
@@ -39,6 +40,18 @@ TEST(Space, ExamplesAreCopiedAndShown) {
   EXPECT_THAT(made["Dockerfile"], HasSubstr("\"--examples\", \"/space/examples\"]\n"));
 }
 
+TEST(Space, NoLicenceIsClaimedForWeightsOfWhoeverTheyAre) {
+  EXPECT_THAT(files({"t", "w", "# Card\n", "imgtrain", false})["README.md"], Not(HasSubstr("license")));
+}
+
+TEST(Space, ExamplesOfOneNameGetFilesOfTheirOwn) {
+  const auto names = example_file_names({{"cat", "image/jpeg", "1"},
+                                         {"cat", "image/png", "2"},
+                                         {"cat", "image/jpeg", "3"},
+                                         {"cat-2", "image/jpeg", "4"}});
+  EXPECT_THAT(names, testing::ElementsAre("cat.jpg", "cat.png", "cat-2.jpg", "cat-2-2.jpg"));
+}
+
 TEST(Space, AnImageNameThatWouldAddLinesIsRefused) {
   for (const char* image : {"", "a b", "a\nRUN x", "a$b", "a\"b"})
     EXPECT_THROW(files({"t", "w", "", image, false}), imgpack::Error) << image;
@@ -51,14 +64,28 @@ TEST(LambdaEvent, AFunctionUrlsEventIsARequest) {
                                          {"requestContext", {{"http", {{"method", "POST"}}}}},
                                          {"body", "eHk="},
                                          {"isBase64Encoded", true}});
-  const auto query = query_of_event(event);
-  ASSERT_TRUE(query);
+  const auto asked = query_of_event(event);
+  ASSERT_TRUE(asked);
+  const HttpQuery* query = std::get_if<HttpQuery>(&*asked);
+  ASSERT_NE(query, nullptr);
   EXPECT_EQ(query->method, "POST");
   EXPECT_EQ(query->path, "/v1/predict");
   EXPECT_EQ(query->content_type, "image/png");
   EXPECT_EQ(query->body, "xy");
   ASSERT_EQ(query->parameters.size(), 1u);
   EXPECT_EQ(query->parameters[0].second, "2");
+}
+
+TEST(LambdaEvent, ABodyThatIsNoBase64ThoughTheEventSaysSoIsRefused) {
+  const auto event = boost::json::value({{"rawPath", "/v1/predict"},
+                                         {"requestContext", {{"http", {{"method", "POST"}}}}},
+                                         {"body", "e*k="},
+                                         {"isBase64Encoded", true}});
+  const auto asked = query_of_event(event);
+  ASSERT_TRUE(asked);
+  const Refusal* refusal = std::get_if<Refusal>(&*asked);
+  ASSERT_NE(refusal, nullptr);
+  EXPECT_EQ(refusal->status, 400u);
 }
 
 TEST(LambdaEvent, AnythingElseIsNone) {

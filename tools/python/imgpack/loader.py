@@ -156,7 +156,7 @@ class DataLoader:
         options.cutout = cutout
         options.set_seed(_whole("seed", seed, 0, 2**64 - 1))
         options.rank, options.world = rank, world_size
-        options.global_batch = _whole("global_batch_size", global_batch_size, 1)
+        global_batch_size = options.global_batch = _whole("global_batch_size", global_batch_size, 1)
         options.shuffle = transform == "train" and shuffle is not False
         options.drop_last = transform == "train" and drop_last is not False
         options.repeats = _whole("repeats", repeats, 1)
@@ -177,22 +177,23 @@ class DataLoader:
         self._convert: Callable[[Any], Any] = _tensors() if output == "torch" else _as_it_is
         self.dataset: Split = dataset[split]
         """The split: `len(loader.dataset)`, labels, single records."""
-        self.batch_size = batch_size if batch_size is not None else -(-global_batch_size // world_size)
+        self.batch_size = int(batch_size) if batch_size is not None else -(-global_batch_size // world_size)
         self.global_batch_size = global_batch_size
         self.rank, self.world_size = rank, world_size
-        # What decides which sample comes when; part of a saved state.
+        # What decides which sample comes when; part of a saved state, and so plain numbers whatever was given (NumPy's
+        # are none for JSON).
         self._order = {
             "dataset": dataset.id,
             "split": split,
             "transform": transform,
-            "seed": seed,
+            "seed": int(seed),
             "global_batch_size": global_batch_size,
             "shuffle": options.shuffle,
             "drop_last": options.drop_last,
-            "repeats": repeats,
-            "partitions": partitions,
-            "block_kib": block_kib,
-            "window_blocks": window_blocks,
+            "repeats": options.repeats,
+            "partitions": options.partitions,
+            "block_kib": int(block_kib),
+            "window_blocks": options.window_blocks,
         }
         self._pipeline = Pipeline(dataset, options)
         _pipelines.add(self._pipeline)
@@ -222,7 +223,7 @@ class DataLoader:
 
         `size`: of the images from there on, at most the loader's (progressive resizing).
         """
-        _whole("epoch", epoch, 0, 2**63)
+        epoch = _whole("epoch", epoch, 0, 2**63)
         pixels = 0 if size is None else _whole("size", size, 1)
         if self._resumes and self._begins.epoch == epoch:
             if size is not None:

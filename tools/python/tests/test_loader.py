@@ -225,6 +225,18 @@ class Resume(Loader):
             self.assertEqual(second.state_dict()["epoch"], 3)
             self.assertEqual(next(iter(second)).epoch, 3)
 
+    def test_a_state_of_numpys_numbers_is_plain_numbers(self):
+        numbers = {"seed": 3, "partitions": 4, "block_kib": 64, "window_blocks": 2, "repeats": 1}
+        plain = self.loader(**numbers)
+        plain.set_epoch(5)
+        loader = self.loader(batch_size=np.int32(32), **{name: np.int64(value) for name, value in numbers.items()})
+        loader.set_epoch(np.int64(5))
+        self.assertEqual(json.loads(json.dumps(loader.state_dict())), plain.state_dict())
+        whole = self.loader(batch_size=None, global_batch_size=np.uint16(32), **numbers)
+        whole.set_epoch(5)
+        self.assertEqual(json.loads(json.dumps(whole.state_dict())), plain.state_dict())
+        self.assertEqual((loader.batch_size, whole.batch_size), (32, 32))
+
     def test_another_number_of_ranks_may_go_on(self):
         def loader(rank, world):
             return self.loader(batch_size=None, global_batch_size=24, rank=rank, world_size=world)

@@ -1,9 +1,9 @@
-// One builder at a time per output folder, by a lock that dies with its process.
+// A folder that one process at a time writes to. No part of the FileSystem seam: see byte_lock.h.
 #pragma once
 
 #include <filesystem>
 
-namespace imgpack::ingest {
+namespace imgpack {
 
 inline constexpr const char* kLockFile = "build.lock";
 
@@ -21,4 +21,4 @@ class FolderLock {
   int descriptor_ = -1;
 };
 
-}  // namespace imgpack::ingest
+}  // namespace imgpack

@@ -1,4 +1,4 @@
-#include "format/ingest/folder_lock.h"
+#include "format/folder_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -10,7 +10,7 @@
 
 #include "format/error.h"
 
-namespace imgpack::ingest {
+namespace imgpack {
 
 // Locks are no part of the FileSystem seam: they are the operating system's and end with the process.
 FolderLock::FolderLock(const std::filesystem::path& folder) : file_(folder / kLockFile) {
@@ -24,10 +24,10 @@ FolderLock::FolderLock(const std::filesystem::path& folder) : file_(folder / kLo
       ::close(descriptor_);
       if (reason == EINTR) continue;
       const bool taken = reason == EWOULDBLOCK;
-      throw Error(
-          ErrorKind::kIo,
-          taken ? "another build is writing to this folder" : "cannot lock: " + std::generic_category().message(reason),
-          folder, {}, taken ? "wait for it to end, or choose another folder" : "");
+      throw Error(ErrorKind::kIo,
+                  taken ? "another build or pull is writing to this folder"
+                        : "cannot lock: " + std::generic_category().message(reason),
+                  folder, {}, taken ? "wait for it to end, or choose another folder" : "");
     }
     // The one who held the lock before may have removed the file: then this is a lock on nothing.
     struct stat mine {
@@ -45,4 +45,4 @@ FolderLock::~FolderLock() {
   ::close(descriptor_);
 }
 
-}  // namespace imgpack::ingest
+}  // namespace imgpack
