@@ -5,7 +5,7 @@
 # command: CMake's own support for CUDA links a trial program first, which needs what the wheels do not have.
 option(IMGTRAIN_CUDA_KERNELS "Build the fused CUDA kernels where an nvcc is found" ON)
 set(IMGTRAIN_CUDA_ARCHITECTURES 80 86 89 90 CACHE STRING
-  "Compute capabilities that the kernels are compiled for; later ones get the last as PTX")
+  "Compute capabilities that the kernels are compiled for, ascending; later ones get the last as PTX")
 
 # What keeps the kernels from being built; empty: nothing. Sets `kernels_nvcc`.
 function(find_kernel_compiler reason_variable)
@@ -58,7 +58,9 @@ function(cuda_kernels target)
   set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
   target_sources(${target} PRIVATE ${objects})
   list(JOIN IMGTRAIN_CUDA_ARCHITECTURES ", sm_" names)
-  target_compile_definitions(${target} PUBLIC IMGTRAIN_WITH_CUDA_KERNELS IMGTRAIN_KERNEL_CODE="sm_${names}")
+  list(GET IMGTRAIN_CUDA_ARCHITECTURES 0 oldest)
+  target_compile_definitions(${target} PUBLIC IMGTRAIN_WITH_CUDA_KERNELS IMGTRAIN_KERNEL_CODE="sm_${names}"
+    PRIVATE IMGTRAIN_KERNEL_OLDEST=${oldest})
   set_property(TARGET ${target} PROPERTY KERNEL_OBJECTS "${objects}")
   message(STATUS "CUDA kernels: for sm_${names}, with ${IMGTRAIN_NVCC}")
 endfunction()

@@ -83,11 +83,13 @@ struct GpuFacts {
 struct TorchFacts {
   std::string built = {};  // Version that the program was compiled against.
   uint64_t built_abi = 0, loaded_abi = 0;
-  std::string path = {};  // Of the library that is loaded.
-  bool cuda = false;      // A CUDA build, so that a driver matters.
-  int cuda_needed = 0;    // 13000
-  int nccl_built = 0;     // 22809 for 2.28.9; 0: without NCCL.
-  int nccl_loaded = 0;    // 0: libnccl.so.2 cannot be loaded.
+  std::string path = {};     // Of the library that is loaded.
+  bool cuda = false;         // A CUDA build, so that a driver matters.
+  int cuda_needed = 0;       // 13000
+  int nccl_built = 0;        // 22809 for 2.28.9; 0: without NCCL.
+  int nccl_loaded = 0;       // 0: libnccl.so.2 cannot be loaded.
+  std::string kernels = {};  // `sm_80, sm_86`: what the program's own kernels are compiled for; empty: it has none.
+  int kernels_oldest = 0;    // 80
 };
 
 struct Facts {

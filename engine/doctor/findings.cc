@@ -287,6 +287,25 @@ class Examination {
     if (facts_.torch && !facts_.torch->cuda)
       add("gpu.torch", Level::kWarning, "this libtorch has no CUDA: the GPU stays idle",
           "point IMGTRAIN_LIBTORCH at a CUDA build of the same version");
+    if (needs_cuda) kernels(gpu, *facts_.torch);
+  }
+
+  // Training works without them, slower.
+  void kernels(const GpuFacts& gpu, const TorchFacts& torch) {
+    if (torch.kernels.empty()) {
+      add("gpu.kernels", Level::kWarning,
+          "this program was built without its own CUDA kernels: batch norm, addition and ReLU stay separate operations",
+          "build where nvcc is found: scripts/setup installs one from wheels; configuring says what it found");
+      return;
+    }
+    for (const Gpu& device : gpu.gpus) {
+      if (device.capability >= torch.kernels_oldest) continue;
+      add("gpu.kernels", Level::kNote,
+          device.name + " is older than this program's own CUDA kernels (" + torch.kernels +
+              "): it trains with libtorch's separate operations");
+      return;
+    }
+    add("gpu.kernels", Level::kOk, "CUDA kernels of its own, for " + torch.kernels);
   }
 
   static std::string init_fix(int error) {

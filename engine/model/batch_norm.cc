@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "engine/model/fused_batch_norm.h"
+#include "engine/model/layer_observer.h"
 #include "format/error.h"
 
 namespace imgtrain {
@@ -106,6 +108,51 @@ BatchNorm2dImpl::BatchNorm2dImpl(int64_t channels, double momentum, double eps)
       eps_(eps) {}
 
 torch::Tensor BatchNorm2dImpl::forward(const torch::Tensor& x) {
+  return observed(LayerKind::kNorm, this, {}, {x}, [&] { return separate(x); });
+}
+
+torch::Tensor BatchNorm2dImpl::forward_relu(const torch::Tensor& x) {
+  return observed(LayerKind::kNormRelu, this, {}, {x}, [&] { return activated(x, {}); });
+}
+
+torch::Tensor BatchNorm2dImpl::forward_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut) {
+  return observed(LayerKind::kNormAddRelu, this, {}, {x, shortcut}, [&] { return activated(x, shortcut); });
+}
+
+void BatchNorm2dImpl::require_several_values(const torch::Tensor& x) const {
+  if (x.numel() == channels())
+    throw imgpack::Error(imgpack::ErrorKind::kInvalidInput,
+                         "batch norm needs more than one value per channel to train: found a batch of one sample whose "
+                         "feature maps have shrunk to 1 x 1",
+                         {}, {}, "use a larger batch or larger images");
+}
+
+bool BatchNorm2dImpl::fuses(const torch::Tensor& x) const {
+  return is_training() && fused_ != nullptr && !sum_over_ranks_ && fused_->takes(x, weight);
+}
+
+torch::Tensor BatchNorm2dImpl::activated(const torch::Tensor& x, const torch::Tensor& shortcut) {
+  if (fuses(x)) {
+    require_several_values(x);
+    const bool collected = group_mean_.defined();
+    if (!collected) num_batches_tracked.add_(1);
+    FusedNorm::Parameters parameters;
+    parameters.weight = weight;
+    parameters.bias = bias;
+    parameters.running_mean = collected ? group_mean_ : running_mean;
+    parameters.running_var = collected ? group_var_ : running_var;
+    parameters.momentum = collected ? 1.0 : momentum_;
+    parameters.eps = eps_;
+    return fused_batch_norm(fused_, x, shortcut.defined() ? shortcut.to(x.scalar_type()) : shortcut, parameters);
+  }
+  // The addition and ReLU work in place: no one else holds a batch norm's output, and its backward needs only its
+  // input.
+  Tensor y = separate(x);
+  if (shortcut.defined()) y.add_(shortcut);
+  return y.relu_();
+}
+
+torch::Tensor BatchNorm2dImpl::separate(const torch::Tensor& x) {
   const bool cudnn = at::globalContext().userEnabledCuDNN();
   if (!is_training())
     return torch::batch_norm(x, weight, bias, running_mean, running_var, /*training=*/false, momentum_, eps_, cudnn);
@@ -124,11 +171,7 @@ torch::Tensor BatchNorm2dImpl::forward(const torch::Tensor& x) {
     }
     return out[0];
   }
-  if (x.numel() == channels())
-    throw imgpack::Error(imgpack::ErrorKind::kInvalidInput,
-                         "batch norm needs more than one value per channel to train: found a batch of one sample whose "
-                         "feature maps have shrunk to 1 x 1",
-                         {}, {}, "use a larger batch or larger images");
+  require_several_values(x);
   if (collected)
     return torch::batch_norm(x, weight, bias, group_mean_, group_var_, true, /*momentum=*/1.0, eps_, cudnn);
   num_batches_tracked.add_(1);
@@ -197,6 +240,11 @@ void BatchNormStatistics::commit() {
   }
   at::_foreach_lerp_(running, views, layers_[0]->momentum());
   at::_foreach_add_(batches, 1);
+}
+
+void fuse_batch_norm(torch::nn::Module& model, const std::shared_ptr<const FusedNorm>& fused) {
+  for (const auto& module : model.modules())
+    if (auto* layer = dynamic_cast<BatchNorm2dImpl*>(module.get())) layer->fuse(fused);
 }
 
 void synchronize_batch_norm(torch::nn::Module& model, const SumOverRanks& sum) {

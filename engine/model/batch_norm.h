@@ -17,9 +17,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace imgtrain {
+
+class FusedNorm;
 
 // Sums a tensor over all ranks in place; every rank calls it in the same order.
 using SumOverRanks = std::function<void(torch::Tensor&)>;
@@ -32,6 +35,10 @@ class BatchNorm2dImpl : public torch::nn::Module {
 
   // N x C x H x W -> the same. Training with a single value per channel is Error(kInvalidInput): it has no variance.
   torch::Tensor forward(const torch::Tensor& x);
+  // relu(forward(x)) and relu(forward(x) + shortcut), the shortcut of x's shape. One operation in training where
+  // fuse() was given something that takes x; in evaluation and with synchronize() always the separate ones.
+  torch::Tensor forward_relu(const torch::Tensor& x);
+  torch::Tensor forward_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut);
   void pretty_print(std::ostream& out) const override;
 
   int64_t channels() const { return weight.numel(); }
@@ -43,14 +50,23 @@ class BatchNorm2dImpl : public torch::nn::Module {
   // forward and backward passes.
   void synchronize(SumOverRanks sum) { sum_over_ranks_ = std::move(sum); }
 
+  // nullptr: nothing is fused.
+  void fuse(std::shared_ptr<const FusedNorm> fused) { fused_ = std::move(fused); }
+  bool fuses(const torch::Tensor& x) const;  // Whether forward_relu() and forward_add_relu() are one operation now.
+
   torch::Tensor weight, bias;               // C, float
   torch::Tensor running_mean, running_var;  // C, float; the variance is the unbiased one
   torch::Tensor num_batches_tracked;        // Scalar, int64
 
  private:
   friend class BatchNormStatistics;
+  torch::Tensor separate(const torch::Tensor& x);
+  torch::Tensor activated(const torch::Tensor& x, const torch::Tensor& shortcut);
+  void require_several_values(const torch::Tensor& x) const;
+
   double momentum_, eps_;
   SumOverRanks sum_over_ranks_;
+  std::shared_ptr<const FusedNorm> fused_;
   torch::Tensor group_mean_, group_var_;  // Where a collector wants the statistics of a group; undefined without one.
 };
 TORCH_MODULE(BatchNorm2d);
@@ -85,5 +101,8 @@ class BatchNormStatistics {
 
 // Calls synchronize() on every BatchNorm2d of a model.
 void synchronize_batch_norm(torch::nn::Module& model, const SumOverRanks& sum);
+
+// Calls fuse() on every BatchNorm2d of a model.
+void fuse_batch_norm(torch::nn::Module& model, const std::shared_ptr<const FusedNorm>& fused);
 
 }  // namespace imgtrain

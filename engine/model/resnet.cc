@@ -4,9 +4,11 @@
 
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <string>
 #include <utility>
 
+#include "engine/model/layer_observer.h"
 #include "format/error.h"
 
 namespace imgtrain {
@@ -19,11 +21,41 @@ nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride) {
   return nn::Conv2d(nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
 }
 
+Tensor convolve(nn::Conv2dImpl& layer, const Tensor& x) {
+  return observed(LayerKind::kConvolution, &layer, {}, {x}, [&] { return layer.forward(x); });
+}
+Tensor convolve(nn::Conv2d& layer, const Tensor& x) {
+  return convolve(*layer, x);
+}
+
+// Convolutions, batch norms and what else stands between them, layer by layer; a batch norm and its ReLU together.
+Tensor run_in_order(nn::Sequential& layers, Tensor x) {
+  for (auto at = layers->begin(); at != layers->end(); ++at) {
+    const std::shared_ptr<nn::Module> module = at->ptr();
+    if (auto* convolution = module->as<nn::Conv2dImpl>()) {
+      x = convolve(*convolution, x);
+    } else if (auto* norm = dynamic_cast<BatchNorm2dImpl*>(module.get())) {
+      const auto next = std::next(at);
+      const bool relu = next != layers->end() && next->ptr()->as<nn::ReLUImpl>() != nullptr;
+      x = relu ? norm->forward_relu(x) : norm->forward(x);
+      if (relu) at = next;
+    } else if (auto* pool = module->as<nn::AvgPool2dImpl>()) {
+      x = observed(LayerKind::kPool, pool, {}, {x}, [&] { return pool->forward(x); });
+    } else {
+      x = at->forward(x);
+    }
+  }
+  return x;
+}
+
 // (1 2 1) x (1 2 1) / 16 on every channel by itself.
-Tensor blur(const Tensor& x, int64_t stride) {
+Tensor filtered(const Tensor& x, int64_t stride) {
   const Tensor row = torch::tensor({1.0, 2.0, 1.0}, x.options().requires_grad(false)) / 4.0;
   const Tensor filter = torch::outer(row, row).expand({x.size(1), 1, 3, 3}).contiguous();
   return at::conv2d(x, filter, /*bias=*/{}, /*stride=*/stride, /*padding=*/1, /*dilation=*/1, /*groups=*/x.size(1));
+}
+Tensor blur(const Tensor& x, int64_t stride) {
+  return observed(LayerKind::kBlur, nullptr, "blur", {x}, [&] { return filtered(x, stride); });
 }
 
 }  // namespace
@@ -61,18 +93,19 @@ class ResidualBlock : public nn::Module {
   }
   Tensor shortcut(const Tensor& x) {
     if (!downsample) return x;
-    return downsample->forward(average_downsample_ ? x : blur_before(x, in_));
+    return run_in_order(downsample, average_downsample_ ? x : blur_before(x, in_));
   }
   // A strided convolution's input of so many channels, blurred where the options say so.
   Tensor blur_before(const Tensor& x, int64_t channels) const {
     return blurs_ && stride_ > 1 && channels >= kMinBlurChannels ? blur(x, 1) : x;
   }
-  // The additions and ReLUs work in place: no one else holds a batch norm's output, and its backward needs only its
-  // input.
-  Tensor join(Tensor branch, const Tensor& x) {
-    if (branch_scale_.defined() && is_training())
-      branch.mul_(branch_scale_.to(branch.device(), branch.scalar_type()).view({-1, 1, 1, 1}));
-    return branch.add_(shortcut(x)).relu_();
+  // relu(norm(branch) + shortcut(x)).
+  Tensor join(BatchNorm2d& norm, const Tensor& branch, const Tensor& x) {
+    if (!branch_scale_.defined() || !is_training()) return norm->forward_add_relu(branch, shortcut(x));
+    // In place: no one else holds a batch norm's output, and its backward needs only its input.
+    Tensor normed = norm->forward(branch);
+    normed.mul_(branch_scale_.to(normed.device(), normed.scalar_type()).view({-1, 1, 1, 1}));
+    return normed.add_(shortcut(x)).relu_();
   }
 
   nn::Sequential downsample{nullptr};
@@ -100,8 +133,8 @@ class BasicBlock : public ResidualBlock {
   }
 
   Tensor forward(const Tensor& x) override {
-    Tensor y = bn1->forward(conv1->forward(blur_before(x, in_))).relu_();
-    return join(bn2->forward(conv2->forward(y)), x);
+    const Tensor y = bn1->forward_relu(convolve(conv1, blur_before(x, in_)));
+    return join(bn2, convolve(conv2, y), x);
   }
   BatchNorm2d last_norm() const override { return bn2; }
 
@@ -130,9 +163,9 @@ class Bottleneck : public ResidualBlock {
   }
 
   Tensor forward(const Tensor& x) override {
-    Tensor y = bn1->forward(conv1->forward(x)).relu_();
-    y = bn2->forward(conv2->forward(blur_before(y, planes_))).relu_();
-    return join(bn3->forward(conv3->forward(y)), x);
+    Tensor y = bn1->forward_relu(convolve(conv1, x));
+    y = bn2->forward_relu(convolve(conv2, blur_before(y, planes_)));
+    return join(bn3, convolve(conv3, y), x);
   }
   BatchNorm2d last_norm() const override { return bn3; }
 
@@ -219,12 +252,11 @@ void ResNetImpl::scale_branches(const torch::Tensor& scales) {
 }
 
 torch::Tensor ResNetImpl::features(torch::Tensor x, int stage) {
-  x = bn1->forward(deep_conv1 ? deep_conv1->forward(x) : conv1->forward(x)).relu_();
-  if (options_.blurpool == BlurPool::kAll) {
-    x = blur(torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/1, /*padding=*/1), /*stride=*/2);
-  } else {
-    x = torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1);
-  }
+  x = bn1->forward_relu(deep_conv1 ? run_in_order(deep_conv1, x) : convolve(conv1, x));
+  const bool blurs = options_.blurpool == BlurPool::kAll;
+  x = observed(LayerKind::kPool, nullptr, "maxpool", {x},
+               [&] { return torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/blurs ? 1 : 2, /*padding=*/1); });
+  if (blurs) x = blur(x, /*stride=*/2);
   nn::Sequential* const layers[] = {&layer1, &layer2, &layer3, &layer4};
   for (int i = 0; i < stage; ++i) x = (*layers[i])->forward(x);
   return x;
@@ -233,7 +265,10 @@ torch::Tensor ResNetImpl::features(torch::Tensor x, int stage) {
 torch::Tensor ResNetImpl::classify(torch::Tensor features, int stage) {
   nn::Sequential* const layers[] = {&layer1, &layer2, &layer3, &layer4};
   for (int i = stage; i < 4; ++i) features = (*layers[i])->forward(features);
-  return fc->forward(torch::adaptive_avg_pool2d(features, {1, 1}).flatten(1));
+  const Tensor means = observed(LayerKind::kPool, nullptr, "avgpool", {features}, [&] {
+    return torch::adaptive_avg_pool2d(features, {1, 1}).flatten(1);
+  });
+  return observed(LayerKind::kClassifier, fc.get(), {}, {means}, [&] { return fc->forward(means); });
 }
 
 torch::Tensor ResNetImpl::forward(torch::Tensor x) {

@@ -6,6 +6,7 @@
 
 #include "engine/data/cache_policy.h"
 #include "engine/train/compute_device.h"
+#include "engine/train/device_memory.h"
 #include "engine/train/model_setup.h"
 #include "engine/train/run/memory_limit.h"
 #include "engine/train/training_step.h"
@@ -13,7 +14,6 @@
 #include "engine/train/trial_ground.h"
 
 #ifdef IMGTRAIN_WITH_CUDA
-#include <c10/cuda/CUDACachingAllocator.h>
 #include <cuda_runtime_api.h>
 #endif
 
@@ -27,35 +27,12 @@ constexpr int kSteps = 2;
 // Of the memory, kept free for what a real run has beside the steps: slots, decoders, the rest of the machine.
 constexpr double kUsable = 0.9;
 
-void forget_peak(torch::Device device) {
-#ifdef IMGTRAIN_WITH_CUDA
-  if (device.is_cuda()) {
-    c10::cuda::CUDACachingAllocator::emptyCache();
-    c10::cuda::CUDACachingAllocator::resetPeakStats(device.index());
-    return;
-  }
-#endif
-  (void)device;
-  forget_peak_memory();
-}
-
-uint64_t peak(torch::Device device) {
-#ifdef IMGTRAIN_WITH_CUDA
-  if (device.is_cuda()) {
-    const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
-    return static_cast<uint64_t>(stats.reserved_bytes[0].peak);
-  }
-#endif
-  (void)device;
-  return peak_memory();
-}
-
 // One batch size: a model of its own, so that every trial starts from the same memory.
 BatchTrial try_batch(const RunConfig& given, int64_t classes, torch::Device device, GradientSync& sync, int64_t batch) {
   RunConfig config = given;
   config.batch = config.bn_group = batch;
   BatchTrial trial{batch, 0, false, 0};
-  forget_peak(device);
+  forget_peak_memory(device);
   try {
     TrainingStep step(make_model(config, classes, device), config, device, sync);
     DeviceTotals totals(device);
@@ -71,7 +48,7 @@ BatchTrial try_batch(const RunConfig& given, int64_t classes, torch::Device devi
   } catch (const c10::OutOfMemoryError&) {
     trial.fits = false;
   }
-  trial.peak_bytes = peak(device);
+  trial.peak_bytes = peak_memory(device);
   return trial;
 }
 

@@ -9,6 +9,7 @@
 #include <torch/torch.h>
 
 #include "engine/data/batch_mix.h"
+#include "engine/kernels/group_images.h"
 #include "engine/train/batch_feed.h"
 #include "engine/train/run/run_config.h"
 
@@ -29,9 +30,12 @@ torch::Tensor shrink(const torch::Tensor& images, int64_t size);
 // Mixes images in place of the copies it returns; targets are one-hot rows mixed in the same shares.
 void apply_mix(const data::GroupMix& mix, int64_t classes, GroupInput& group);
 
-// What a group of `batch` consists of, from its sample `begin` on. `size`: pixels a side for the network.
+// What a group of `batch` consists of, from its sample `begin` on. `size`: pixels a side for the network. `fused`: the
+// kernel that makes the images in one pass, already in the number type of config.precision; nullptr: the operations
+// above make them, one after the other.
 GroupInput make_group_input(const DeviceBatch& batch, int64_t begin, int64_t count, const RunConfig& config,
-                            PixelNormalizer& normalizer, uint32_t size, uint64_t step, int64_t classes);
+                            PixelNormalizer& normalizer, uint32_t size, uint64_t step, int64_t classes,
+                            kernels::GroupImagesLauncher fused = nullptr);
 
 // Which group of the global batch it is: the key of what is drawn for it.
 data::GroupKey group_key(const DeviceBatch& batch, int64_t begin, const RunConfig& config, uint64_t step);

@@ -8,6 +8,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/model/fused_batch_norm.h"
+#include "engine/model/layer_observer.h"
+#include "engine/train/fused_group_images.h"
+
 namespace imgtrain {
 
 using torch::Tensor;
@@ -21,8 +25,10 @@ TrainingStep::TrainingStep(ResNet model, const RunConfig& config, torch::Device 
       scaler_(device, config.precision == Precision::kFp16, config.loss_scale_init, config.loss_scale_growth_interval),
       statistics_(*model_),
       normalizer_(device, config.precision == Precision::kFp64 ? torch::kDouble : torch::kFloat),
+      fused_images_(group_images_launcher(config, device)),
       clock_(device) {
   sync_.attach(optimizer_.parameters());
+  fuse_batch_norm(*model_, config.fused ? device_fused_norm(device) : nullptr);
   if (config.sync_bn && sync_.world() > 1) {
     if (config.batch < sync_.world())
       throw imgpack::Error(imgpack::ErrorKind::kUsage,
@@ -82,11 +88,16 @@ void TrainingStep::run(const DeviceBatch& batch, const StepPlan& plan, DeviceTot
   const int64_t classes = model_->options().num_classes;
   for (int64_t begin = 0; begin < batch.count; begin += config_.bn_group) {
     const int64_t count = std::min(config_.bn_group, batch.count - begin);
-    const GroupInput group = make_group_input(batch, begin, count, config_, normalizer_, plan.size, plan.step, classes);
+    GroupInput group;
+    observed(LayerKind::kInput, nullptr, "input", {batch.images.narrow(0, begin, count)}, [&] {
+      group = make_group_input(batch, begin, count, config_, normalizer_, plan.size, plan.step, classes, fused_images_);
+      return group.images;
+    });
     drop_branches(group_key(batch, begin, config_, plan.step), count);
     sync_.begin_backward(/*last_of_step=*/begin + count == batch.count);
     Tensor logits = forward(group.images);
-    Tensor loss_sum = training_loss_sum(logits, group.targets, config_);
+    Tensor loss_sum = observed(LayerKind::kLoss, nullptr, "loss", {logits, group.targets},
+                               [&] { return training_loss_sum(logits, group.targets, config_); });
     totals.add(logits, group.labels, loss_sum);
     statistics_.add_group(count);
     if (climbs) {

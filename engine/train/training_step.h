@@ -67,6 +67,7 @@ class TrainingStep {
   GradientScaler scaler_;
   BatchNormStatistics statistics_;
   PixelNormalizer normalizer_;
+  kernels::GroupImagesLauncher fused_images_;
   std::vector<double> drop_rates_;         // Of every block; empty: none is dropped.
   std::vector<torch::Tensor> weights_at_;  // sam: the weights before climbing.
   StageClock clock_;

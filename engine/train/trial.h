@@ -1,5 +1,5 @@
-// Short trainings that leave nothing behind but numbers: the learning-rate finder, the batch finder, and the probe that
-// an estimate starts from. No torch in here: programs include it.
+// Short trainings that leave nothing behind but numbers: the learning-rate finder, the batch finder, the probe that an
+// estimate starts from, and the profile of a step. No torch in here: programs include it.
 #pragma once
 
 #include <chrono>
@@ -12,6 +12,7 @@
 #include "engine/train/run/lr_range.h"
 #include "engine/train/run/run_config.h"
 #include "engine/train/run/run_listener.h"
+#include "engine/train/run/step_profile.h"
 #include "format/file.h"
 
 namespace imgtrain {
@@ -43,5 +44,17 @@ BatchFinding find_batch(const RunConfig& config, int64_t classes, uint64_t memor
 // each for at most a third of `budget`. Throws as train() does.
 MachineProbe probe_machine(imgpack::FileSystem& fs, const RunConfig& config, std::chrono::seconds budget,
                            RunListener& listener);
+
+struct ProfileOptions {
+  int64_t rounds = 5;      // Timed.
+  int64_t steps = 0;       // Of each round; 0: 20 on CUDA, 1 on a CPU.
+  int64_t observed = 3;    // Steps with a clock at every layer, after those.
+  int64_t classes = 1000;  // Of the model; the data set's where config.shards is given.
+};
+
+// Trains on the batches of config.shards, or on a made-up one in the device's memory where it is empty, and says where
+// the time goes. config.trace: one more step is recorded there. nullopt: the listener asked to stop.
+std::optional<StepProfile> profile_step(imgpack::FileSystem& fs, const RunConfig& config, const ProfileOptions& options,
+                                        RunListener& listener);
 
 }  // namespace imgtrain

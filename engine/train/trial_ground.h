@@ -42,6 +42,7 @@ class TrialBatches {
  public:
   explicit TrialBatches(const TrialGround& ground);
   DeviceBatch next();
+  void prefetch() { feed_.prefetch(); }  // When the work on the batch that next() gave is queued.
   const data::BatchPipeline& pipeline() const { return pipeline_; }
 
  private:

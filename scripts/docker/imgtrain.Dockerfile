@@ -11,7 +11,8 @@ RUN scripts/setup \
  && cmake --build --preset release \
  && scripts/package --out /out full \
  && mkdir /package \
- && tar -xzf /out/imgtrain-*.tar.gz -C /package --strip-components=1
+ && tar -xzf /out/imgtrain-*.tar.gz -C /package --strip-components=1 \
+ && rm -r .venv/lib/python3.11/site-packages/nvidia/cu13/bin .venv/lib/python3.11/site-packages/nvidia/cu13/nvvm
 
 FROM debian:12-slim
 # Headers and compilers stay behind; libtorch and NVIDIA's libraries come from the same pinned wheels as in the build.

@@ -237,6 +237,37 @@ PYTHON
   jq -e '.largest == 0' "$BATS_TEST_TMPDIR/little.json"
 }
 
+@test "profile: every layer of a step with its time, as a table, as JSON and as a trace" {
+  cd "$BATS_TEST_TMPDIR"
+  options=(--model resnet18 --train-size 32 --batch 4 --bn-group 2 --threads 1 --rounds 2 --observed 1 -q)
+  imgtrain profile "${options[@]}" --precision bf16 --classes 7 --json --trace step.json >profile.json
+  jq -e '.message_type == "profile" and .model == "resnet18" and .precision == "bf16" and .input == "synthetic" and
+    .fused == false and .steps == 1 and .rounds == 2 and .batch == 4 and .group == 2 and
+    .images_per_second.median > 0 and .peak_bytes > 0 and .cores_used > 0 and
+    .roofline.bytes_per_second > 0 and .roofline.flops_per_second > 0' profile.json
+  # The step's layers: input, 20 convolutions, 20 norms, 2 poolings, classifier, loss; two groups are two calls of each.
+  jq -e '(.layers | length) == 45 and all(.layers[]; .calls == 2 and .forward.seconds > 0) and
+    ([.layers[] | select(.name != "input") | .backward.seconds > 0] | all) and
+    ([.kinds[].calls] | add) == 90 and .observed_seconds > 0 and .optimizer_seconds > 0' profile.json
+  # Names of layers stand in the trace beside libtorch's operators.
+  jq -e '[.traceEvents[].name] | (index("layer1.0.conv1") != null) and (index("aten::conv2d") != null)' step.json
+  imgtrain profile "${options[@]}" --precision fp32 --shards "$shards" >table.txt
+  grep -qE '^resnet18 at 32 px, batch 4 in groups of 2, fp32, separate kernels, on ' table.txt
+  grep -qE 'images/s from shards, [0-9.]+ CPU cores in use' table.txt
+  grep -qE '^batch norm \+ add \+ ReLU +16 calls .*%$' table.txt
+  grep -qE '^layer4\.1\.conv2 +512x1x1 ' table.txt
+  [ "$(find . -name runs | wc -l)" = 0 ]
+  fails_with 2 "rounds" imgtrain profile "${options[@]}" --rounds 0
+}
+
+@test "config: a switch turns off what is on by default, and the last word counts" {
+  imgtrain config --no-fused | jq -e '.fused == false and .drop_last and .keep_best'
+  imgtrain config --fused false --fused true | jq -e '.fused'
+  imgtrain config --fused true --no-fused --no-drop-last | jq -e '(.fused or .drop_last) | not'
+  imgtrain config --no-fused --fused true | jq -e '.fused'
+  fails_with 2 "unknown option '--no-nesterov'" imgtrain config --no-nesterov
+}
+
 @test "estimate: this machine and rented ones, each with its limit" {
   imgtrain estimate --shards "$shards" --recipe smoke --duration 60ep --batch 8 --bn-group 8 --train-size 32 --threads 1 \
     --images 1281167 --seconds 3 -q --json >"$BATS_TEST_TMPDIR/estimate.json"

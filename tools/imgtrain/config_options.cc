@@ -1,6 +1,7 @@
 #include "tools/imgtrain/config_options.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/train/run/json_text.h"
 #include "engine/train/run/recipe.h"
@@ -53,17 +54,37 @@ cli::Option option_of(const Field& field) {
   return option;
 }
 
+constexpr std::string_view kOff = "no-";
+
+// A field's option; one that is on where nothing is said also gets the switch that turns it off.
+void append(const Field& field, std::vector<cli::Option>& options) {
+  options.push_back(option_of(field));
+  const cli::Option& on = options.back();
+  if (field.kind != FieldKind::kBool || on.default_value != "true") return;
+  cli::Option off;
+  off.name = std::string(kOff) + on.name;
+  off.help = "The same as --" + on.name + " false.";
+  off.group = on.group;
+  options.push_back(std::move(off));
+}
+
+// The field that a switch turns off; nullptr: it is none of those.
+const Field* field_turned_off(std::string_view option) {
+  if (option.substr(0, kOff.size()) != kOff) return nullptr;
+  return find_field(option.substr(kOff.size()));
+}
+
 }  // namespace
 
 std::vector<cli::Option> config_options() {
   std::vector<cli::Option> options;
-  for (const Field& field : run_config_fields()) options.push_back(option_of(field));
+  for (const Field& field : run_config_fields()) append(field, options);
   return options;
 }
 
 std::vector<cli::Option> config_options(const std::vector<std::string>& fields) {
   std::vector<cli::Option> options;
-  for (const std::string& name : fields) options.push_back(option_of(*find_field(name)));
+  for (const std::string& name : fields) append(*find_field(name), options);
   return options;
 }
 
@@ -83,6 +104,10 @@ std::vector<cli::Option> layer_options() {
 ConfigLayer flags_layer(const cli::Arguments& arguments) {
   ConfigLayer layer{"the command line", {}};
   for (const auto& [name, text] : arguments.given()) {
+    if (const Field* off = field_turned_off(name)) {
+      layer.values[off->name] = false;
+      continue;
+    }
     const Field* field = find_field(name);
     if (field == nullptr) continue;
     try {

@@ -27,15 +27,13 @@ int main(int argc, char** argv) {
   program.description =
       "Training can be stopped and killed at any time: the same command again goes on where it was, with the same "
       "result. The same program runs on a CPU and on a CUDA device.";
-  program.verbs = {imgtrain::train_verb(),           imgtrain::eval_verb(),
-                   imgtrain::predict_verb(),         imgtrain::export_verb(),
-                   imgtrain::serve_verb(),           imgtrain::watch_verb(),
-                   imgtrain::report_verb(),          imgtrain::plot_verb(),
-                   imgtrain::summary_verb(),         imgtrain::lr_find_verb(),
-                   imgtrain::batch_find_verb(),      imgtrain::estimate_verb(),
-                   imgtrain::drill_verb(),           imgtrain::recipes_verb(),
-                   imgtrain::config_verb(),          imgtrain::schedule_verb(),
-                   imgtrain::augment_preview_verb(), imgtrain::doctor_verb()};
+  program.verbs = {imgtrain::train_verb(),    imgtrain::eval_verb(),       imgtrain::predict_verb(),
+                   imgtrain::export_verb(),   imgtrain::serve_verb(),      imgtrain::watch_verb(),
+                   imgtrain::report_verb(),   imgtrain::plot_verb(),       imgtrain::summary_verb(),
+                   imgtrain::lr_find_verb(),  imgtrain::batch_find_verb(), imgtrain::profile_verb(),
+                   imgtrain::estimate_verb(), imgtrain::drill_verb(),      imgtrain::recipes_verb(),
+                   imgtrain::config_verb(),   imgtrain::schedule_verb(),   imgtrain::augment_preview_verb(),
+                   imgtrain::doctor_verb()};
   program.default_verb = "train";
   program.build_details = build_details();
   program.topics = imgtrain::topics();

@@ -5,6 +5,7 @@
 #include <torch/headeronly/version.h>
 
 #include "engine/doctor/probe.h"
+#include "engine/kernels/kernel_code.h"
 
 #ifdef IMGTRAIN_WITH_CUDA
 #include <cuda_runtime_api.h>
@@ -30,6 +31,10 @@ doctor::TorchFacts torch_facts() {
   facts.nccl_built = NCCL_VERSION_CODE;
   facts.nccl_loaded = doctor::probe_nccl();
 #endif
+#ifdef IMGTRAIN_WITH_CUDA_KERNELS
+  facts.kernels = IMGTRAIN_KERNEL_CODE;
+  facts.kernels_oldest = kernels::oldest_capability();
+#endif
   return facts;
 }
 
@@ -40,6 +45,11 @@ std::string torch_build_text() {
           ", NCCL " + std::to_string(NCCL_MAJOR) + "." + std::to_string(NCCL_MINOR) + "." + std::to_string(NCCL_PATCH);
 #else
   text += ", CPU only";
+#endif
+#ifdef IMGTRAIN_WITH_CUDA_KERNELS
+  text += ", kernels for " IMGTRAIN_KERNEL_CODE;
+#else
+  text += ", no CUDA kernels of its own";
 #endif
   return text;
 }

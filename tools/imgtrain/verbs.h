@@ -12,6 +12,7 @@ imgpack::cli::Verb export_verb();
 imgpack::cli::Verb drill_verb();
 imgpack::cli::Verb lr_find_verb();
 imgpack::cli::Verb batch_find_verb();
+imgpack::cli::Verb profile_verb();
 imgpack::cli::Verb estimate_verb();
 imgpack::cli::Verb recipes_verb();
 imgpack::cli::Verb config_verb();

@@ -457,6 +457,10 @@ std::vector<Field> machine_fields() {
       choice<DeviceKind>("device", kMachine, &C::device,
                          {{"auto", DeviceKind::kAuto}, {"cpu", DeviceKind::kCpu}, {"cuda", DeviceKind::kCuda}},
                          "Where to train; auto takes CUDA where there is a device"),
+      flag("fused", kMachine, &C::fused,
+           "On CUDA, let kernels of this program's own do batch norm, addition and ReLU in one operation, and make a "
+           "batch of bytes the network's input in one; false: libtorch's separate operations. Results differ in "
+           "rounding"),
       integer("threads", kMachine, &C::threads, 0, 4096,
               "Compute threads on the CPU; 0: all cores this process may use"),
       integer(

@@ -47,7 +47,9 @@ Facts healthy_gpu_machine(size_t gpus = 1) {
                            .cuda = true,
                            .cuda_needed = 13000,
                            .nccl_built = 22809,
-                           .nccl_loaded = 22809};
+                           .nccl_loaded = 22809,
+                           .kernels = "sm_80, sm_86",
+                           .kernels_oldest = 80};
   return facts;
 }
 
@@ -245,6 +247,17 @@ TEST(DoctorFindings, CpuBuildOfLibtorchBesideAGpuIsAWarning) {
   facts.torch->cuda = false;
   facts.torch->nccl_built = 0;
   expect(facts, "gpu.torch", Level::kWarning, "no CUDA", "IMGTRAIN_LIBTORCH");
+}
+
+TEST(DoctorFindings, AProgramWithoutKernelsBesideAGpuIsAWarningAndAnOlderGpuANote) {
+  Facts facts = healthy_gpu_machine();
+  facts.torch->kernels.clear();
+  expect(facts, "gpu.kernels", Level::kWarning, "without its own CUDA kernels", "scripts/setup");
+  facts.torch->kernels = "sm_80, sm_86";
+  facts.torch->kernels_oldest = facts.gpu->gpus[0].capability;
+  expect(facts, "gpu.kernels", Level::kOk, "sm_80, sm_86", "");
+  facts.torch->kernels_oldest = facts.gpu->gpus[0].capability + 1;
+  expect(facts, "gpu.kernels", Level::kNote, "separate operations", "");
 }
 
 TEST(DoctorFindings, OtherLibtorchThanBuiltWithIsAProblem) {

@@ -1,0 +1,58 @@
+// Batch norm, the addition of a shortcut and ReLU as one operation of autograd, for training.
+//
+//   BatchNorm2d::forward_relu, forward_add_relu --> fused_batch_norm --> FusedNorm: kernels on the device, or torch's
+//                                                                       own operations as the reference for tests
+//
+// One node in place of three, and one saved feature map (x, the convolution's output) where libtorch saves that and the
+// result; engine/kernels/batch_norm.h says what that spares.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <memory>
+
+#include "engine/kernels/batch_norm.h"
+
+namespace imgtrain {
+
+// Who does the arithmetic. Immutable: any number of layers and threads share one.
+class FusedNorm {
+ public:
+  struct Parameters {
+    torch::Tensor weight, bias;               // C
+    torch::Tensor running_mean, running_var;  // C, updated by forward.
+    double momentum = 0.1, eps = 1e-5;
+    bool relu = true;  // False: plain batch norm.
+  };
+  struct Result {
+    torch::Tensor y, mean, invstd;
+    torch::Tensor mask;  // Whatever backward wants to know of ReLU; undefined: nothing.
+  };
+  struct Gradients {
+    torch::Tensor dx, dshortcut, dweight, dbias;  // dshortcut is undefined where none was added.
+  };
+
+  virtual ~FusedNorm() = default;
+  // Whether it can do with such an input. The others go through libtorch's separate operations.
+  virtual bool takes(const torch::Tensor& x, const torch::Tensor& weight) const = 0;
+  // `shortcut`: as x, or undefined: none. Its addition without ReLU does not exist.
+  virtual Result forward(const torch::Tensor& x, const torch::Tensor& shortcut, const Parameters& parameters) const = 0;
+  virtual Gradients backward(const torch::Tensor& dy, const torch::Tensor& x, bool has_shortcut,
+                             const Parameters& parameters, const Result& forward) const = 0;
+};
+
+// The kernels for a device; nullptr where there are none: on a CPU, on a GPU older than they are made for, in a program
+// that was built without them.
+std::shared_ptr<const FusedNorm> device_fused_norm(torch::Device device);
+
+// Any launchers on any device whose memory they can use. float, half and bfloat16 in channels_last.
+std::shared_ptr<const FusedNorm> kernel_fused_norm(const kernels::BatchNormLaunchers& launchers, torch::Device device);
+
+// The same out of torch's operations, on any device and in double too: what kernels are compared with.
+std::shared_ptr<const FusedNorm> reference_fused_norm();
+
+// REQUIRES: norm->takes(x, parameters.weight).
+torch::Tensor fused_batch_norm(const std::shared_ptr<const FusedNorm>& norm, const torch::Tensor& x,
+                               const torch::Tensor& shortcut, const FusedNorm::Parameters& parameters);
+
+}  // namespace imgtrain

@@ -1,0 +1,387 @@
+// Fused batch norm as a part of autograd, on the CPU: the reference in double, and the kernels themselves through
+// tests/support/emulated_cuda.
+#include "engine/model/fused_batch_norm.h"
+
+#include <ATen/autocast_mode.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/model/resnet.h"
+#include "format/error.h"
+#include "tests/support/emulated_cuda/emulated_kernels.h"
+
+namespace imgtrain {
+namespace {
+
+using torch::Tensor;
+
+std::shared_ptr<const FusedNorm> emulated() {
+  return kernel_fused_norm(kernels::kEmulatedBatchNorm, torch::kCPU);
+}
+
+// One batch norm with everything that goes in and comes out.
+struct Layer {
+  explicit Layer(int64_t channels, at::ScalarType type) {
+    torch::manual_seed(3);
+    norm = BatchNorm2d(channels);
+    torch::NoGradGuard no_grad;
+    norm->weight.uniform_(0.4, 1.6);
+    norm->bias.uniform_(-0.5, 0.5);
+    norm->running_mean.uniform_(-1, 1);
+    norm->running_var.uniform_(0.5, 2);
+    if (type == torch::kDouble) norm->to(type);
+  }
+  // relu(norm(x) [+ shortcut]) and its gradients for `dy`.
+  std::vector<Tensor> run(const Tensor& x_values, const Tensor& shortcut_values, const Tensor& dy) {
+    const Tensor x = x_values.detach().clone().requires_grad_();
+    const Tensor shortcut = shortcut_values.defined() ? shortcut_values.detach().clone().requires_grad_() : Tensor();
+    norm->zero_grad();
+    const Tensor y = shortcut.defined() ? norm->forward_add_relu(x, shortcut) : norm->forward_relu(x);
+    y.backward(dy.to(y.scalar_type()));
+    std::vector<Tensor> all = {y.detach(),
+                               x.grad(),
+                               norm->weight.grad().clone(),
+                               norm->bias.grad().clone(),
+                               norm->running_mean.clone(),
+                               norm->running_var.clone()};
+    if (shortcut.defined()) all.push_back(shortcut.grad());
+    return all;
+  }
+  BatchNorm2d norm{nullptr};
+};
+
+const char* const kNames[] = {"y", "dx", "dweight", "dbias", "running mean", "running variance", "dshortcut"};
+
+struct Inputs {
+  Tensor x, shortcut, dy;
+  Inputs(at::IntArrayRef sizes, at::ScalarType type, bool adds,
+         at::MemoryFormat format = at::MemoryFormat::ChannelsLast) {
+    torch::manual_seed(5);
+    const auto draw = [&] { return torch::randn(sizes, torch::kDouble).to(type).contiguous(format); };
+    x = draw() * 1.5 + 0.7;
+    dy = draw();
+    if (adds) shortcut = draw();
+  }
+};
+
+double relative_distance(const Tensor& a, const Tensor& b) {
+  const Tensor wide = b.to(torch::kDouble);
+  return ((a.to(torch::kDouble) - wide).norm() / (wide.norm() + 1e-30)).item<double>();
+}
+
+TEST(ReferenceFusedNorm, EqualsTorchsSeparateOperationsInDouble) {
+  for (const bool adds : {false, true}) {
+    const Inputs in({6, 5, 4, 3}, torch::kDouble, adds);
+    Layer separate(5, torch::kDouble), fused(5, torch::kDouble);
+    fused.norm->fuse(reference_fused_norm());
+    const auto expected = separate.run(in.x, in.shortcut, in.dy), got = fused.run(in.x, in.shortcut, in.dy);
+    ASSERT_EQ(got.size(), expected.size());
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_LT(relative_distance(got[i], expected[i]), 1e-13) << kNames[i];
+    EXPECT_EQ(fused.norm->num_batches_tracked.item<int64_t>(), 1);
+  }
+}
+
+// The gradient of sum(y * dy) by central differences, element by element.
+TEST(ReferenceFusedNorm, GradientsAreThoseOfFiniteDifferences) {
+  const Inputs in({3, 2, 3, 2}, torch::kDouble, /*adds=*/true);
+  Layer layer(2, torch::kDouble);
+  layer.norm->fuse(reference_fused_norm());
+  const auto analytic = layer.run(in.x, in.shortcut, in.dy);
+  const auto loss = [&] {
+    const torch::NoGradGuard no_grad;
+    return (layer.norm->forward_add_relu(in.x, in.shortcut) * in.dy).sum().item<double>();
+  };
+  const auto check = [&](Tensor at, const Tensor& got, const char* name) {
+    const torch::NoGradGuard no_grad;
+    const Tensor flat = at.as_strided({at.numel()}, {1}), flat_got = got.as_strided({got.numel()}, {1});
+    ASSERT_EQ(at.strides(), got.strides());
+    constexpr double kStep = 1e-6;
+    for (int64_t i = 0; i < flat.numel(); ++i) {
+      const double here = flat[i].item<double>();
+      flat[i] = here + kStep;
+      const double above = loss();
+      flat[i] = here - kStep;
+      const double below = loss();
+      flat[i] = here;
+      EXPECT_NEAR(flat_got[i].item<double>(), (above - below) / (2 * kStep), 1e-7) << name << " " << i;
+    }
+  };
+  check(in.x, analytic[1], "dx");
+  check(in.shortcut, analytic[6], "dshortcut");
+  check(layer.norm->weight, analytic[2], "dweight");
+  check(layer.norm->bias, analytic[3], "dbias");
+}
+
+// What libtorch makes of the same numbers in double is the truth for every type.
+TEST(KernelFusedNorm, EqualsTorchsDoubleToTheRoundingOfTheType) {
+  const std::pair<at::ScalarType, double> types[] = {
+      {torch::kFloat, 3e-6}, {torch::kHalf, 1e-3}, {torch::kBFloat16, 7e-3}};
+  for (const auto& [type, tolerance] : types) {
+    for (const bool adds : {false, true}) {
+      for (const int64_t channels : {16, 7}) {
+        const Inputs in({5, channels, 9, 6}, type, adds);
+        Layer exact(channels, torch::kDouble), fused(channels, torch::kFloat);
+        exact.norm->weight.set_data(fused.norm->weight.detach().to(torch::kDouble));
+        exact.norm->bias.set_data(fused.norm->bias.detach().to(torch::kDouble));
+        fused.norm->fuse(emulated());
+        const auto expected = exact.run(in.x.to(torch::kDouble), adds ? in.shortcut.to(torch::kDouble) : Tensor(),
+                                        in.dy.to(torch::kDouble));
+        const auto got = fused.run(in.x, in.shortcut, in.dy);
+        ASSERT_EQ(got.size(), expected.size());
+        EXPECT_EQ(got[0].scalar_type(), type);
+        EXPECT_EQ(got[1].scalar_type(), type);
+        for (const size_t i : {0, 1, 2, 3})
+          EXPECT_LT(relative_distance(got[i], expected[i]), tolerance) << kNames[i] << " " << type;
+        if (adds) {
+          EXPECT_LT(relative_distance(got[6], expected[6]), tolerance) << type;
+        }
+      }
+    }
+  }
+}
+
+TEST(KernelFusedNorm, TakesAnyLayoutAndAlignmentOfItsInputs) {
+  const Inputs plain({4, 8, 5, 5}, torch::kHalf, true), rows({4, 8, 5, 5}, torch::kHalf, true);
+  Layer one(8, torch::kFloat), two(8, torch::kFloat);
+  one.norm->fuse(emulated());
+  two.norm->fuse(emulated());
+  // The second half of a larger tensor, one element off a vector's address.
+  const Tensor room = torch::zeros({4 * 8 * 25 + 1}, torch::kHalf);
+  const Tensor odd = room.narrow(0, 1, 800).view({4, 5, 5, 8}).permute({0, 3, 1, 2});
+  odd.copy_(plain.x);
+  ASSERT_NE(reinterpret_cast<uintptr_t>(odd.data_ptr()) % 16, 0u);
+  const auto expected = one.run(rows.x, rows.shortcut, rows.dy);
+  BatchNorm2d& norm = two.norm;
+  const Tensor x = odd.detach().requires_grad_();
+  const Tensor shortcut = plain.shortcut.contiguous().requires_grad_();
+  const Tensor y = norm->forward_add_relu(x, shortcut);
+  y.backward(plain.dy.contiguous());
+  EXPECT_TRUE(y.equal(expected[0]));
+  EXPECT_TRUE(x.grad().equal(expected[1]));
+  EXPECT_TRUE(shortcut.grad().equal(expected[6]));
+}
+
+TEST(KernelFusedNorm, ShortcutsOfAnotherTypeAreRoundedToTheBranchs) {
+  const Inputs in({2, 8, 3, 3}, torch::kBFloat16, true);
+  Layer layer(8, torch::kFloat);
+  layer.norm->fuse(emulated());
+  const auto got = layer.run(in.x, in.shortcut.to(torch::kFloat), in.dy);
+  EXPECT_EQ(got[0].scalar_type(), torch::kBFloat16);
+  EXPECT_EQ(got[6].scalar_type(), torch::kFloat);
+}
+
+TEST(KernelFusedNorm, LeavesWhatItCannotDoToLibtorch) {
+  const auto norm = emulated();
+  const Tensor weight = torch::ones({4});
+  EXPECT_TRUE(norm->takes(torch::ones({2, 4, 1, 1}), weight));
+  EXPECT_FALSE(norm->takes(torch::ones({2, 4, 1, 1}, torch::kDouble), weight));
+  EXPECT_FALSE(norm->takes(torch::ones({2, 4, 1, 1}), weight.to(torch::kDouble)));
+  EXPECT_FALSE(norm->takes(torch::ones({0, 4, 1, 1}), weight));
+  EXPECT_FALSE(kernel_fused_norm(kernels::kEmulatedBatchNorm, torch::kCUDA)->takes(torch::ones({2, 4, 1, 1}), weight));
+}
+
+TEST(KernelFusedNorm, ARefusedKernelIsAnErrorThatNamesTheWayOut) {
+  const kernels::BatchNormLaunchers refusing = {
+      [](const kernels::BatchNormForward&, kernels::Stream) { return kernels::KernelStatus{"out of luck"}; },
+      [](const kernels::BatchNormBackward&, kernels::Stream) { return kernels::KernelStatus{"out of luck"}; }};
+  BatchNorm2d norm(4);
+  norm->fuse(kernel_fused_norm(refusing, torch::kCPU));
+  try {
+    norm->forward_relu(torch::ones({2, 4, 2, 2}));
+    FAIL() << "the failure was lost";
+  } catch (const imgpack::Error& error) {
+    EXPECT_NE(std::string(error.what()).find("out of luck"), std::string::npos);
+    EXPECT_NE(error.hint().find("--no-fused"), std::string::npos);
+  }
+}
+
+// Counts what goes through it.
+class CountingNorm : public FusedNorm {
+ public:
+  bool takes(const Tensor&, const Tensor&) const override { return true; }
+  Result forward(const Tensor& x, const Tensor& shortcut, const Parameters& p) const override {
+    ++(shortcut.defined() ? added : plain);
+    return inner->forward(x, shortcut, p);
+  }
+  Gradients backward(const Tensor& dy, const Tensor& x, bool has_shortcut, const Parameters& p,
+                     const Result& forward) const override {
+    ++backwards;
+    return inner->backward(dy, x, has_shortcut, p, forward);
+  }
+  std::shared_ptr<const FusedNorm> inner = reference_fused_norm();
+  mutable int plain = 0, added = 0, backwards = 0;
+};
+
+ResNet network(int depth, at::ScalarType type = torch::kFloat, Stem stem = Stem::kPlain) {
+  ResNetOptions options;
+  options.depth = depth;
+  options.num_classes = 10;
+  options.stem = stem;
+  ResNet model(options);
+  if (type != torch::kFloat) model->to(type);
+  to_channels_last(*model);
+  return model;
+}
+
+Tensor some_images(int64_t n, int64_t size, at::ScalarType type = torch::kFloat) {
+  torch::manual_seed(11);
+  return torch::randn({n, 3, size, size}, torch::kDouble).to(type).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+std::vector<Tensor> gradients_of(ResNet& model, const Tensor& images) {
+  model->zero_grad();
+  const Tensor labels = torch::arange(images.size(0), torch::kLong) % 10;
+  const Tensor logits = model->forward(images);
+  torch::nn::functional::cross_entropy(
+      logits.to(logits.scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat), labels)
+      .backward();
+  std::vector<Tensor> all;
+  for (const Tensor& parameter : model->parameters()) all.push_back(parameter.grad().to(torch::kDouble).flatten());
+  return all;
+}
+
+TEST(FusedResNet, WholeGradientsOfEighteenAndFiftyLayersEqualTheSeparateOperations) {
+  for (const int depth : {18, 50}) {
+    for (const Stem stem : {Stem::kPlain, Stem::kDeep}) {
+      ResNet separate = network(depth, torch::kDouble, stem), fused = network(depth, torch::kDouble, stem);
+      fuse_batch_norm(*fused, reference_fused_norm());
+      const Tensor images = some_images(4, 64, torch::kDouble);
+      const auto expected = gradients_of(separate, images), got = gradients_of(fused, images);
+      for (size_t i = 0; i < got.size(); ++i)
+        ASSERT_LT(relative_distance(got[i], expected[i]), 1e-9) << depth << " parameter " << i;
+      const auto buffers = separate->named_buffers(), own = fused->named_buffers();
+      for (const auto& item : buffers)
+        ASSERT_TRUE(torch::allclose(own[item.key()].to(torch::kDouble), item.value().to(torch::kDouble), 1e-10, 1e-12))
+            << item.key();
+    }
+  }
+}
+
+// In float and in bf16 both ways round; neither may be further from double than the other by more than chance.
+TEST(FusedResNet, KernelsAreAsCloseToDoubleAsLibtorchsOwnOperations) {
+  const Tensor images = some_images(8, 64);
+  ResNet exact = network(18, torch::kDouble);
+  const Tensor truth = torch::cat(gradients_of(exact, images.to(torch::kDouble)));
+  for (const bool bf16 : {false, true}) {
+    const auto distance = [&](const std::shared_ptr<const FusedNorm>& norm) {
+      ResNet model = network(18);
+      fuse_batch_norm(*model, norm);
+      at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+      at::autocast::set_autocast_enabled(at::kCPU, bf16);
+      const auto gradients = gradients_of(model, images);
+      at::autocast::clear_cache();
+      at::autocast::set_autocast_enabled(at::kCPU, false);
+      return relative_distance(torch::cat(gradients), truth);
+    };
+    const double separate = distance(nullptr), fused = distance(emulated());
+    EXPECT_LT(fused, 1.5 * separate) << (bf16 ? "bf16" : "float");
+    EXPECT_LT(fused, bf16 ? 0.5 : 1e-3);
+  }
+}
+
+TEST(FusedResNet, FusesEveryNormThatReluFollowsAndNoOther) {
+  const auto counter = std::make_shared<CountingNorm>();
+  ResNet model = network(50);
+  fuse_batch_norm(*model, counter);
+  gradients_of(model, some_images(2, 64));
+  EXPECT_EQ(counter->plain, 1 + 2 * 16);  // The stem's, and two of every block.
+  EXPECT_EQ(counter->added, 16);
+  EXPECT_EQ(counter->backwards, 49);
+}
+
+TEST(FusedResNet, EvaluationAndSynchronizedNormsNeverUseIt) {
+  const auto counter = std::make_shared<CountingNorm>();
+  ResNet model = network(18), plain = network(18);
+  fuse_batch_norm(*model, counter);
+  model->eval();
+  plain->eval();
+  const Tensor images = some_images(2, 32);
+  EXPECT_TRUE(model->forward(images).equal(plain->forward(images)));
+  const SumOverRanks alone = [](Tensor&) {};
+  synchronize_batch_norm(*model, alone);
+  synchronize_batch_norm(*plain, alone);
+  model->train();
+  plain->train();
+  EXPECT_TRUE(model->forward(images).equal(plain->forward(images)));
+  EXPECT_EQ(counter->plain + counter->added, 0);
+}
+
+TEST(FusedResNet, DroppedBranchesAreScaledBeforeTheShortcutIsAdded) {
+  const auto counter = std::make_shared<CountingNorm>();
+  ResNet separate = network(18, torch::kDouble), fused = network(18, torch::kDouble);
+  fuse_batch_norm(*fused, counter);
+  const Tensor scales = torch::rand({8, 4}, torch::kDouble);
+  separate->scale_branches(scales);
+  fused->scale_branches(scales);
+  const Tensor images = some_images(4, 32, torch::kDouble);
+  const auto expected = gradients_of(separate, images), got = gradients_of(fused, images);
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_LT(relative_distance(got[i], expected[i]), 1e-9) << i;
+  EXPECT_EQ(counter->plain, 9);
+  EXPECT_EQ(counter->added, 0);
+}
+
+TEST(FusedResNet, StatisticsOfGroupsAreCollectedAsTheSeparateOperationsLeaveThem) {
+  ResNet separate = network(18), fused = network(18);
+  fuse_batch_norm(*fused, emulated());
+  const Tensor images = some_images(12, 32);
+  for (ResNet* model : {&separate, &fused}) {
+    BatchNormStatistics statistics(**model);
+    for (int step = 0; step < 2; ++step) {
+      statistics.begin_step();
+      for (const int64_t begin : {0, 8}) {
+        const int64_t count = begin == 0 ? 8 : 4;
+        (*model)->forward(images.narrow(0, begin, count));
+        statistics.add_group(count);
+      }
+      statistics.commit();
+    }
+  }
+  const auto buffers = separate->named_buffers(), own = fused->named_buffers();
+  for (const auto& item : buffers) EXPECT_LT(relative_distance(own[item.key()], item.value()), 2e-4) << item.key();
+  EXPECT_EQ(own["bn1.num_batches_tracked"].item<int64_t>(), 2);
+}
+
+TEST(FusedResNet, ASingleValuePerChannelIsRefusedAsBefore) {
+  BatchNorm2d norm(4);
+  norm->fuse(reference_fused_norm());
+  EXPECT_THROW(norm->forward_relu(torch::ones({1, 4, 1, 1})), imgpack::Error);
+}
+
+TEST(FusedResNetOnCuda, WholeGradientEqualsTheSeparateOperations) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
+  const auto kernels = device_fused_norm(torch::Device(torch::kCUDA, 0));
+  if (kernels == nullptr) GTEST_SKIP() << "no CUDA kernels for this device";
+  const Tensor images = some_images(16, 96).to(torch::kCUDA);
+  ResNet exact = network(50, torch::kDouble);
+  exact->to(torch::kCUDA);
+  const auto cpu_labels_gradients = [&](ResNet& model, const Tensor& x) {
+    model->zero_grad();
+    const Tensor labels = (torch::arange(x.size(0), torch::kLong) % 10).to(torch::kCUDA);
+    const Tensor logits = model->forward(x);
+    torch::nn::functional::cross_entropy(logits.to(x.scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat),
+                                         labels)
+        .backward();
+    std::vector<Tensor> all;
+    for (const Tensor& parameter : model->parameters()) all.push_back(parameter.grad().to(torch::kDouble).flatten());
+    return torch::cat(all);
+  };
+  const Tensor truth = cpu_labels_gradients(exact, images.to(torch::kDouble));
+  for (const at::ScalarType type : {at::kHalf, at::kBFloat16}) {
+    const auto distance = [&](const std::shared_ptr<const FusedNorm>& norm) {
+      ResNet model = network(50);
+      model->to(torch::kCUDA);
+      fuse_batch_norm(*model, norm);
+      at::autocast::set_autocast_dtype(at::kCUDA, type);
+      at::autocast::set_autocast_enabled(at::kCUDA, true);
+      const Tensor gradient = cpu_labels_gradients(model, images);
+      at::autocast::clear_cache();
+      at::autocast::set_autocast_enabled(at::kCUDA, false);
+      return relative_distance(gradient, truth);
+    };
+    EXPECT_LT(distance(kernels), 1.5 * distance(nullptr)) << type;
+  }
+}
+
+}  // namespace
+}  // namespace imgtrain
