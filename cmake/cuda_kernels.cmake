@@ -57,6 +57,7 @@ function(cuda_kernels target)
   endforeach()
   set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
   target_sources(${target} PRIVATE ${objects})
+  target_link_libraries(${target} PUBLIC ${cuda_runtime})  # Of cmake/libtorch.cmake: there where libtorch has CUDA.
   list(JOIN IMGTRAIN_CUDA_ARCHITECTURES ", sm_" names)
   list(GET IMGTRAIN_CUDA_ARCHITECTURES 0 oldest)
   target_compile_definitions(${target} PUBLIC IMGTRAIN_WITH_CUDA_KERNELS IMGTRAIN_KERNEL_CODE="sm_${names}"

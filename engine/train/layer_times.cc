@@ -94,7 +94,10 @@ double bytes_of(const Tensor& t) {
 
 std::string shape_of(const Tensor& output) {
   std::string text;
-  for (int64_t i = 1; i < output.dim(); ++i) text += (i == 1 ? "" : "x") + std::to_string(output.size(i));
+  for (int64_t i = 1; i < output.dim(); ++i) {
+    if (i > 1) text += 'x';
+    text += std::to_string(output.size(i));
+  }
   return text;
 }
 
