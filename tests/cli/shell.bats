@@ -144,7 +144,7 @@ setup_file() {
 @test "--version: how it was built" {
   imgpack --version | grep -qx 'shard format 1.0'
   imgpack --version | grep -qE '^release build by (g\+\+|clang) |^debug build by |sanitizer build by '
-  imgtrain --version | grep -qE '^libtorch 2\.11\.0, (CUDA [0-9.]+, NCCL [0-9.]+|CPU only)$'
+  imgtrain --version | grep -qE '^libtorch 2\.11\.0, (CUDA [0-9.]+, NCCL [0-9.]+(, kernels for sm_80, sm_86, sm_89, sm_90)?|CPU only)$'
 }
 
 @test "NO_COLOR takes the colour from a terminal" {

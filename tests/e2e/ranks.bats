@@ -324,6 +324,7 @@ free_port() { "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0
   torchrun=$PROJECT_DIR/.venv/bin/torchrun
   [ -x "$torchrun" ] || skip "no torchrun in .venv"
   "$torchrun" --no-python --nnodes 1 --nproc-per-node 2 --max-restarts 1 --rdzv-backend c10d --rdzv-endpoint 127.0.0.1:0 \
+    --local-addr 127.0.0.1 \
     "$BIN_DIR/imgtrain" --shards "$SHARDS" --recipe smoke --out "$out" --threads 1 --input-threads 1 --batch 16 \
     --bn-group 4 --train-size 32 --eval-size 32 --eval-resize 36 --duration 4ep --checkpoint-every 1ba --precision fp32 \
     >"$BATS_TEST_TMPDIR/stdout" 2>"$errors" 3>&- &

@@ -25,20 +25,20 @@ std::vector<imgpack::cli::Topic> topics() {
            "  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN\n"
            "                                      keys; else those of the profile\n"
            "  AWS_PROFILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE\n"
-           "                                      the profile and its files; default in ~/.aws\n"
+           "                                      the profile and its files (~/.aws)\n"
            "  AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, AWS_CONTAINER_CREDENTIALS_FULL_URI,\n"
            "  AWS_CONTAINER_AUTHORIZATION_TOKEN, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE\n"
-           "                                      where a container's role is asked for, and with what\n"
-           "  AWS_EC2_METADATA_SERVICE_ENDPOINT   asked for the machine's role, and by doctor, instead of\n"
-           "                                      169.254.169.254\n"
+           "                                      where a container's role is asked for\n"
+           "  AWS_EC2_METADATA_SERVICE_ENDPOINT   asked for the machine's role instead of\n"
+           "                                      169.254.169.254, by doctor too\n"
            "  AWS_EC2_METADATA_DISABLED           true: not asked\n"
-           "  AWS_REGION, AWS_DEFAULT_REGION      the bucket's region; found out without them\n"
+           "  AWS_REGION, AWS_DEFAULT_REGION      the bucket's region; else found out\n"
            "  AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL\n"
            "                                      another S3 store\n"
            "  AWS_CA_BUNDLE                       certificates to trust for S3\n"
            "  CURL_CA_BUNDLE, SSL_CERT_FILE       the same for every server\n"
            "  http_proxy, https_proxy, all_proxy, no_proxy\n"
-           "                                      proxies on the way there, and hosts that need none\n"}};
+           "                                      proxies, and hosts that need none\n"}};
 }
 
 }  // namespace imgpack

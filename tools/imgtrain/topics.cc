@@ -27,7 +27,7 @@ std::vector<imgpack::cli::Topic> topics() {
        "  GLOO_SOCKET_IFNAME                  the network interface between CPUs\n"
        "  AWS_EC2_METADATA_SERVICE_ENDPOINT   instead of 169.254.169.254\n"
        "  AWS_EC2_METADATA_DISABLED           true: no interruption notices\n"
-       "  AWS_*, https_proxy, no_proxy        for --shards URL; `imgpack help environment` has them all\n"
+       "  AWS_*, https_proxy, no_proxy        for URLs: `imgpack help environment`\n"
        "  TORCH_CPP_LOG_LEVEL                 what libtorch logs; errors only otherwise\n"
        "  NO_COLOR                            set to anything: no colour\n"}};
 }

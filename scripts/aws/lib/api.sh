@@ -63,7 +63,7 @@ aws_call() {
       die "$exit_api" "aws $1 $2: ${aws_code}: $aws_error"
     fi
     say "aws $1 $2: $aws_code; trying again in $pause_ms ms ($attempt of $max_attempts)"
-    sleep "$((pause_ms / 1000)).$(printf '%03d' $((pause_ms % 1000)))"
+    sleep "$((pause_ms / 1000)).$(printf '%03d' $((pause_ms % 1000)))" 9>&-
     pause_ms=$((pause_ms * 2))
   done
 }
@@ -81,7 +81,7 @@ aws_attempt() {
   [ -z "${opt_profile-}" ] || arguments+=(--profile "$opt_profile")
   # The command's own retries are off: they would be silent, and would not know about --timeout.
   aws_out=$(AWS_PAGER='' AWS_MAX_ATTEMPTS=1 timeout --kill-after=2 "$(($(remaining_s) + 1))" \
-    aws "${arguments[@]}" 2>"$temp_folder/stderr") || status=$?
+    aws "${arguments[@]}" 2>"$temp_folder/stderr" 9>&-) || status=$?
   [ "$status" != 0 ] || return 0
   aws_error=$(tr '\n' ' ' <"$temp_folder/stderr" | sed 's/^ *//; s/ *$//')
   if [ "$status" = 124 ] || [ "$status" = 137 ]; then

@@ -299,7 +299,8 @@ take_lock() {
 
 remaining_s() { printf '%d' "$((deadline > EPOCHSECONDS ? deadline - EPOCHSECONDS : 0))"; }
 
-pause() { sleep "${IMGPACK_POLL_SECONDS:-$1}"; }
+# Without the lock: where a script is ended, what it left behind must not keep the next one out.
+pause() { sleep "${IMGPACK_POLL_SECONDS:-$1}" 9>&-; }
 
 # wait_for WHAT SECONDS PREDICATE ARG…: 0 from the predicate ends the wait, 1 goes on; it may also die.
 wait_for() {
