@@ -1,10 +1,13 @@
 #include "engine/model/fused_batch_norm.h"
 
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "engine/model/device_stream.h"
+#include "engine/model/kernel_check.h"
 #include "format/error.h"
 
 namespace imgtrain {
@@ -215,11 +218,24 @@ class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
 
 std::shared_ptr<const FusedNorm> device_fused_norm(torch::Device device) {
 #ifdef IMGTRAIN_WITH_CUDA_KERNELS
-  if (has_kernels_for(device))
-    return kernel_fused_norm({kernels::launch_batch_norm_forward, kernels::launch_batch_norm_backward}, device);
-#endif
+  if (!has_kernels_for(device)) return nullptr;
+  static std::mutex mutex;
+  static std::map<c10::DeviceIndex, std::shared_ptr<const FusedNorm>> checked;
+  const std::lock_guard lock(mutex);
+  const auto [at, is_new] = checked.try_emplace(device.index());
+  if (!is_new) return at->second;
+  auto norm = kernel_fused_norm({kernels::launch_batch_norm_forward, kernels::launch_batch_norm_backward}, device);
+  const std::string why = disagreement(*norm, device);
+  if (why.empty()) {
+    at->second = std::move(norm);
+  } else {
+    TORCH_WARN("kernels of this program's own are left alone, libtorch's operations are slower and right: ", why);
+  }
+  return at->second;
+#else
   (void)device;
   return nullptr;
+#endif
 }
 
 std::shared_ptr<const FusedNorm> kernel_fused_norm(const kernels::BatchNormLaunchers& launchers, torch::Device device) {

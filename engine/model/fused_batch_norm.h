@@ -42,7 +42,7 @@ class FusedNorm {
 };
 
 // The kernels for a device; nullptr where there are none: on a CPU, on a GPU older than they are made for, in a program
-// that was built without them.
+// that was built without them, and where they do not compute there what they should (kernel_check.h; said once).
 std::shared_ptr<const FusedNorm> device_fused_norm(torch::Device device);
 
 // Any launchers on any device whose memory they can use. float, half and bfloat16 in channels_last.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/model/device_stream.h"
+#include "engine/model/fused_batch_norm.h"
 #include "engine/model/portable/pixel_statistics.h"
 #include "format/error.h"
 
@@ -30,7 +31,7 @@ Tensor uploaded(const std::vector<T>& values, torch::Device device) {
 
 kernels::GroupImagesLauncher group_images_launcher(const RunConfig& config, torch::Device device) {
 #ifdef IMGTRAIN_WITH_CUDA_KERNELS
-  if (config.fused && config.precision != Precision::kFp64 && has_kernels_for(device))
+  if (config.fused && config.precision != Precision::kFp64 && device_fused_norm(device) != nullptr)
     return kernels::launch_group_images;
 #endif
   (void)config;

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "engine/model/device_stream.h"
+#include "engine/model/fused_batch_norm.h"
 #include "engine/train/compute_device.h"
 #include "engine/train/rank_setup.h"
 #include "engine/train/run/json_text.h"
@@ -83,8 +83,9 @@ TrainOutcome train(imgpack::FileSystem& fs, const TrainRequest& request, RunList
     std::string about =
         "device: " + machine.device + " (" + machine.cpu + ", " + std::to_string(threads) + " compute threads)";
     if (device.is_cuda() && config.fused)
-      about += has_kernels_for(device) ? "\nkernels: fused batch norm and input"
-                                       : "\nkernels: libtorch's alone; this program has none for the device";
+      about += device_fused_norm(device) != nullptr
+                   ? "\nkernels: fused batch norm and input"
+                   : "\nkernels: libtorch's alone; this program has none that the device can use";
     if (sync->world() > 1)
       about += "\nranks: " + std::to_string(sync->world()) + ", " + std::to_string(launch.local_world) +
                " of them here (" + launch.launcher + ")";

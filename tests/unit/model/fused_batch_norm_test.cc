@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "engine/model/kernel_check.h"
 #include "engine/model/resnet.h"
 #include "format/error.h"
 #include "tests/support/emulated_cuda/emulated_kernels.h"
@@ -381,6 +382,31 @@ TEST(FusedResNetOnCuda, WholeGradientEqualsTheSeparateOperations) {
     };
     EXPECT_LT(distance(kernels), 1.5 * distance(nullptr)) << type;
   }
+}
+
+TEST(KernelCheck, FindsTheKernelsAndTheReferenceRight) {
+  const Tensor before = at::detail::getDefaultCPUGenerator().get_state();
+  EXPECT_EQ(disagreement(*emulated(), torch::kCPU), "");
+  EXPECT_EQ(disagreement(*reference_fused_norm(), torch::kCPU), "");
+  EXPECT_TRUE(torch::equal(at::detail::getDefaultCPUGenerator().get_state(), before));
+}
+
+kernels::KernelStatus refused(const kernels::BatchNormForward&, kernels::Stream) {
+  return {"no kernel image is available"};
+}
+
+kernels::KernelStatus forgets_the_gradient(const kernels::BatchNormBackward& given, kernels::Stream stream) {
+  kernels::BatchNormBackward a = given;
+  a.activation = kernels::Activation::kNone;  // As if ReLU let everything pass.
+  return kernels::kEmulatedBatchNorm.backward(a, stream);
+}
+
+TEST(KernelCheck, NamesWhatAnotherDeviceGetsWrongOrRefuses) {
+  const auto silent = kernel_fused_norm({refused, kernels::kEmulatedBatchNorm.backward}, torch::kCPU);
+  EXPECT_NE(disagreement(*silent, torch::kCPU).find("no kernel image is available"), std::string::npos);
+  const auto wrong = kernel_fused_norm({kernels::kEmulatedBatchNorm.forward, forgets_the_gradient}, torch::kCPU);
+  EXPECT_NE(disagreement(*wrong, torch::kCPU).find("the input's gradient of batch norm in Float"), std::string::npos)
+      << disagreement(*wrong, torch::kCPU);
 }
 
 }  // namespace
