@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "engine/data/tsan_handover.h"
 #include "format/error.h"
 
 namespace imgtrain::data {
@@ -31,13 +32,22 @@ class DecodeArenas::Binding : public tbb::task_scheduler_observer {
  public:
   Binding(tbb::task_arena& arena, std::vector<int> here, std::vector<int> anywhere)
       : tbb::task_scheduler_observer(arena), here_(std::move(here)), anywhere_(std::move(anywhere)) {
+    handover_given(this);
     observe(true);
   }
-  ~Binding() override { observe(false); }
-  void on_scheduler_entry(bool) override { bind_to(here_); }
-  void on_scheduler_exit(bool) override { bind_to(anywhere_); }
+  ~Binding() override {
+    observe(false);  // Waits for those that are on their way in or out.
+    handover_taken(this);
+  }
+  void on_scheduler_entry(bool) override { move_to(here_); }
+  void on_scheduler_exit(bool) override { move_to(anywhere_); }
 
  private:
+  void move_to(const std::vector<int>& cpus) {
+    handover_taken(this);
+    bind_to(cpus);
+    handover_given(this);
+  }
   const std::vector<int> here_, anywhere_;
 };
 
@@ -81,10 +91,25 @@ void DecodeArenas::enqueue(std::function<void()> task) {
     if (uint64_t{place->waiting} * best->threads < uint64_t{best->waiting} * place->threads) best = place.get();
   }
   ++best->waiting;
-  best->arena->enqueue([task = std::move(task), best] {
-    --best->waiting;  // Before the task says that it has ended, after which this object may be gone.
-    task();
-  });
+  {
+    const std::lock_guard lock(best->mutex);
+    best->tasks.push_back(std::move(task));
+  }
+  handover_given(best);
+  best->arena->enqueue([best] { run_next(best); });
+}
+
+// Tasks are handed over under a mutex of our own: what TBB does to hand them over is nothing that ThreadSanitizer sees.
+[[gnu::noinline]] void DecodeArenas::run_next(Place* place) {
+  handover_taken(place);
+  std::function<void()> task;
+  {
+    const std::lock_guard lock(place->mutex);
+    task = std::move(place->tasks.front());
+    place->tasks.pop_front();
+  }
+  --place->waiting;  // Before the task says that it has ended, after which this object may be gone.
+  task();
 }
 
 void DecodeArenas::run_there(const std::function<void()>& work) const {

@@ -7,8 +7,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "engine/data/numa.h"
@@ -42,8 +44,11 @@ class DecodeArenas {
     uint32_t threads = 1;
     std::unique_ptr<tbb::task_arena> arena;
     std::unique_ptr<Binding> binding;  // nullptr: threads run anywhere.
-    std::atomic<uint32_t> waiting{0};  // Tasks handed over and not ended.
+    std::atomic<uint32_t> waiting{0};  // Tasks handed over and not begun.
+    std::mutex mutex;
+    std::deque<std::function<void()>> tasks;  // Those: a task of TBB's for each, which takes the next one.
   };
+  static void run_next(Place* place);
   std::vector<std::unique_ptr<Place>> places_;
 };
 
