@@ -58,20 +58,13 @@ def browser(width=1100, height=900, scheme="light"):
         skip("chromium and chromedriver are not here (scripts/setup --tests)")
     from selenium import webdriver
 
-    class Service(webdriver.ChromeService):
-        """Asked for by its address: a bare machine need not have a name for it."""
-
-        @property
-        def service_url(self):
-            return f"http://127.0.0.1:{self.port}"
-
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                      f"--window-size={width},{height}"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
     try:
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
                                {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600})

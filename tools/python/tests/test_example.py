@@ -20,9 +20,7 @@ class Example(support.WithShards):
     def train(self, save, *words, processes=1):
         launch = [sys.executable]
         if processes > 1:
-            # By addresses: a bare machine need not have names for itself.
-            launch += ["-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", str(processes),
-                       "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
+            launch += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         options = ["--model", "resnet18", "--batch-size", "48", "--size", "32", "--eval-size", "32", "--threads", "1",
                    "--lr", "0.5", "--save", save, *words]
         result = subprocess.run([*launch, EXAMPLE, self.shards, *map(str, options)], capture_output=True, text=True,
