@@ -1,13 +1,13 @@
 # cuda_kernels(TARGET FILE.cu …): adds CUDA code to a library where an nvcc of libtorch's CUDA is found, and defines
 # IMGTRAIN_WITH_CUDA_KERNELS for everything that links it. Otherwise says why not; the program works without.
 #
-# nvcc comes from the wheels beside torch (scripts/requirements/torch.txt), or from PATH. It is called as a plain
+# nvcc comes from the wheels beside torch (scripts/requirements/cuda-compiler.txt), or from PATH. It is called as a plain
 # command: CMake's own support for CUDA links a trial program first, which needs what the wheels do not have.
 option(IMGTRAIN_CUDA_KERNELS "Build the fused CUDA kernels where an nvcc is found" ON)
 set(IMGTRAIN_CUDA_ARCHITECTURES 80 86 89 90 CACHE STRING
   "Compute capabilities that the kernels are compiled for, ascending; later ones get the last as PTX")
 
-# What keeps the kernels from being built; empty: nothing. Sets `kernels_nvcc`.
+# What keeps the kernels from being built; empty: nothing. Finds IMGTRAIN_NVCC.
 function(find_kernel_compiler reason_variable)
   set(${reason_variable} "" PARENT_SCOPE)
   if(NOT IMGTRAIN_CUDA_KERNELS)

@@ -49,8 +49,8 @@ struct EntropySegment {
 };
 
 // Decodes all segments, several at a time on the calling thread, taken in the order given: with the longest first the
-// last ones end together. False: a code that does not exist, a block with more
-// than 64 coefficients, or a segment that needs more bytes than it has or does not end where it has to.
+// last ones end together. False: a code that does not exist, a block with more than 64 coefficients, or a segment that
+// needs more bytes than it has or does not end where it has to.
 bool decode_segments(const BaselineHeader& header, std::span<EntropySegment* const> segments);
 
 struct WalkState {
