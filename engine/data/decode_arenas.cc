@@ -86,11 +86,15 @@ DecodeArenas::DecodeArenas(uint32_t threads, int node, const std::vector<NumaNod
 DecodeArenas::~DecodeArenas() = default;
 
 void DecodeArenas::enqueue(std::function<void()> task) {
-  Place* best = places_.front().get();
+  Place* best = nullptr;
+  uint64_t least = 0;
   for (const auto& place : places_) {
-    if (uint64_t{place->waiting} * best->threads < uint64_t{best->waiting} * place->threads) best = place.get();
+    const std::lock_guard lock(place->mutex);
+    const uint64_t waiting = place->tasks.size();
+    if (best != nullptr && waiting * best->threads >= least * place->threads) continue;
+    best = place.get();
+    least = waiting;
   }
-  ++best->waiting;
   {
     const std::lock_guard lock(best->mutex);
     best->tasks.push_back(std::move(task));
@@ -108,8 +112,7 @@ void DecodeArenas::enqueue(std::function<void()> task) {
     task = std::move(place->tasks.front());
     place->tasks.pop_front();
   }
-  --place->waiting;  // Before the task says that it has ended, after which this object may be gone.
-  task();
+  task();  // Last: when it says that it has ended, this object may be gone.
 }
 
 void DecodeArenas::run_there(const std::function<void()>& work) const {

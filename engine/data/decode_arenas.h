@@ -5,7 +5,6 @@
 
 #include <tbb/task_arena.h>
 
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -44,9 +43,8 @@ class DecodeArenas {
     uint32_t threads = 1;
     std::unique_ptr<tbb::task_arena> arena;
     std::unique_ptr<Binding> binding;  // nullptr: threads run anywhere.
-    std::atomic<uint32_t> waiting{0};  // Tasks handed over and not begun.
     std::mutex mutex;
-    std::deque<std::function<void()>> tasks;  // Those: a task of TBB's for each, which takes the next one.
+    std::deque<std::function<void()>> tasks;  // Not begun: there is a task of TBB's for each, which takes the next one.
   };
   static void run_next(Place* place);
   std::vector<std::unique_ptr<Place>> places_;

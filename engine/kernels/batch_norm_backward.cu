@@ -24,6 +24,31 @@ __device__ inline void gradient_before_relu(const Pack<T, V>& dy, const Pack<T, 
   }
 }
 
+// use(row, of dy, of x, of the mask) for each row of this thread, the loads of kRowsAtOnce rows ahead of their use.
+template <class T, int V, Activation kActivation, class Use>
+__device__ inline void for_each_row(const Place<V>& place, int64_t rows, const T* dy, const T* x, const uint8_t* mask,
+                                    const Use& use) {
+  int64_t row = place.row;
+  for (; row + (kRowsAtOnce - 1) * place.stride < rows; row += kRowsAtOnce * place.stride) {
+    Pack<T, V> of_y[kRowsAtOnce], in[kRowsAtOnce];
+    unsigned bits[kRowsAtOnce] = {};
+#pragma unroll
+    for (int k = 0; k < kRowsAtOnce; ++k) {
+      const int64_t at = row + k * place.stride;
+      of_y[k] = load<T, V>(dy + place.at(at));
+      in[k] = load<T, V>(x + place.at(at));
+      if constexpr (kActivation == Activation::kAddRelu) bits[k] = mask[place.mask_at(at)];
+    }
+#pragma unroll
+    for (int k = 0; k < kRowsAtOnce; ++k) use(row + k * place.stride, of_y[k], in[k], bits[k]);
+  }
+  for (; row < rows; row += place.stride) {
+    unsigned bits = 0;
+    if constexpr (kActivation == Activation::kAddRelu) bits = mask[place.mask_at(row)];
+    use(row, load<T, V>(dy + place.at(row)), load<T, V>(x + place.at(row)), bits);
+  }
+}
+
 // sum(g) and sum(g * d) of every channel over the rows of each block row.
 //   partial: row_blocks x {sum(g), sum(g * d)} x channels
 template <class T, int V, Activation kActivation>
@@ -37,7 +62,7 @@ __global__ void __launch_bounds__(kBlockThreads, kBlocksPerMultiprocessor)
   for (int i = 0; i < V; ++i) sum[i] = product[i] = 0.0f;
   if (place.has_channels()) {
     const Normalisation<V> normalised(mean, invstd, weight, bias, place.channel);
-    const auto add = [&](const Pack<T, V>& of_y, const Pack<T, V>& in, unsigned bits) {
+    const auto add = [&](int64_t, const Pack<T, V>& of_y, const Pack<T, V>& in, unsigned bits) {
       float gradient[V];
       gradient_before_relu<T, V, kActivation>(of_y, in, bits, normalised, gradient);
 #pragma unroll
@@ -46,25 +71,7 @@ __global__ void __launch_bounds__(kBlockThreads, kBlocksPerMultiprocessor)
         product[i] += gradient[i] * (to_float(in.element[i]) - normalised.mean[i]);
       }
     };
-    int64_t row = place.row;
-    for (; row + 3 * place.stride < rows; row += kRowsAtOnce * place.stride) {
-      Pack<T, V> of_y[kRowsAtOnce], in[kRowsAtOnce];
-      unsigned bits[kRowsAtOnce] = {};
-#pragma unroll
-      for (int k = 0; k < kRowsAtOnce; ++k) {
-        const int64_t at = row + k * place.stride;
-        of_y[k] = load<T, V>(dy + place.at(at));
-        in[k] = load<T, V>(x + place.at(at));
-        if constexpr (kActivation == Activation::kAddRelu) bits[k] = mask[place.mask_at(at)];
-      }
-#pragma unroll
-      for (int k = 0; k < kRowsAtOnce; ++k) add(of_y[k], in[k], bits[k]);
-    }
-    for (; row < rows; row += place.stride) {
-      unsigned bits = 0;
-      if constexpr (kActivation == Activation::kAddRelu) bits = mask[place.mask_at(row)];
-      add(load<T, V>(dy + place.at(row)), load<T, V>(x + place.at(row)), bits);
-    }
+    for_each_row<T, V, kActivation>(place, rows, dy, x, mask, add);
   }
 
   const unsigned threads = blockDim.x * blockDim.y, own = threadIdx.y * blockDim.x + threadIdx.x;
@@ -146,25 +153,7 @@ __global__ void __launch_bounds__(kBlockThreads, kBlocksPerMultiprocessor)
     store<T, V>(dx + place.at(row), of_x);
     if constexpr (kActivation == Activation::kAddRelu) store<T, V>(dshortcut + place.at(row), of_shortcut);
   };
-  int64_t row = place.row;
-  for (; row + 3 * place.stride < rows; row += kRowsAtOnce * place.stride) {
-    Pack<T, V> of_y[kRowsAtOnce], in[kRowsAtOnce];
-    unsigned bits[kRowsAtOnce] = {};
-#pragma unroll
-    for (int k = 0; k < kRowsAtOnce; ++k) {
-      const int64_t at = row + k * place.stride;
-      of_y[k] = load<T, V>(dy + place.at(at));
-      in[k] = load<T, V>(x + place.at(at));
-      if constexpr (kActivation == Activation::kAddRelu) bits[k] = mask[place.mask_at(at)];
-    }
-#pragma unroll
-    for (int k = 0; k < kRowsAtOnce; ++k) finish(row + k * place.stride, of_y[k], in[k], bits[k]);
-  }
-  for (; row < rows; row += place.stride) {
-    unsigned bits = 0;
-    if constexpr (kActivation == Activation::kAddRelu) bits = mask[place.mask_at(row)];
-    finish(row, load<T, V>(dy + place.at(row)), load<T, V>(x + place.at(row)), bits);
-  }
+  for_each_row<T, V, kActivation>(place, rows, dy, x, mask, finish);
 }
 
 struct QueueBackward {
