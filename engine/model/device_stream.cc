@@ -1,6 +1,9 @@
 #include "engine/model/device_stream.h"
 
+#include <string>
+
 #include "engine/kernels/kernel_code.h"
+#include "format/error.h"
 
 #ifdef IMGTRAIN_WITH_CUDA
 #include <ATen/cuda/CUDAContext.h>
@@ -22,6 +25,12 @@ int multiprocessors(torch::Device device) {
 #endif
   (void)device;
   return 1;
+}
+
+void require_queued(const kernels::KernelStatus& status) {
+  if (!status.ok())
+    throw imgpack::Error(imgpack::ErrorKind::kInternal, std::string("the device refused a kernel: ") + status.failure,
+                         {}, {}, "--no-fused trains without kernels of this project's own");
 }
 
 bool has_kernels_for(torch::Device device) {

@@ -8,7 +8,6 @@
 
 #include "engine/model/device_stream.h"
 #include "engine/model/kernel_check.h"
-#include "format/error.h"
 
 namespace imgtrain {
 namespace {
@@ -22,12 +21,6 @@ using torch::autograd::variable_list;
 Activation activation_of(bool relu, bool has_shortcut) {
   if (!relu) return Activation::kNone;
   return has_shortcut ? Activation::kAddRelu : Activation::kRelu;
-}
-
-void check(const kernels::KernelStatus& status) {
-  if (!status.ok())
-    throw imgpack::Error(imgpack::ErrorKind::kInternal, std::string("the device refused a kernel: ") + status.failure,
-                         {}, {}, "--no-fused trains without kernels of this project's own");
 }
 
 // Without gaps, rows of channels, at an address that vectors can be read from.
@@ -77,7 +70,7 @@ class KernelFusedNorm : public FusedNorm {
       a.mask = result.mask.mutable_data_ptr<uint8_t>();
     }
     a.workspace = workspace.mutable_data_ptr<float>();
-    check(launchers_.forward(a, current_stream(x.device())));
+    require_queued(launchers_.forward(a, current_stream(x.device())));
     return result;
   }
 
@@ -109,7 +102,7 @@ class KernelFusedNorm : public FusedNorm {
     a.dweight = gradients.dweight.mutable_data_ptr<float>();
     a.dbias = gradients.dbias.mutable_data_ptr<float>();
     a.workspace = workspace.mutable_data_ptr<float>();
-    check(launchers_.backward(a, current_stream(x.device())));
+    require_queued(launchers_.backward(a, current_stream(x.device())));
     return gradients;
   }
 

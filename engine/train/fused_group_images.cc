@@ -1,13 +1,13 @@
 #include "engine/train/fused_group_images.h"
 
 #include <cstring>
+#include <exception>
 #include <string>
 #include <vector>
 
 #include "engine/model/device_stream.h"
 #include "engine/model/fused_batch_norm.h"
 #include "engine/model/portable/pixel_statistics.h"
-#include "format/error.h"
 
 namespace imgtrain {
 namespace {
@@ -31,12 +31,36 @@ Tensor uploaded(const std::vector<T>& values, torch::Device device) {
 
 kernels::GroupImagesLauncher group_images_launcher(const RunConfig& config, torch::Device device) {
 #ifdef IMGTRAIN_WITH_CUDA_KERNELS
-  if (config.fused && config.precision != Precision::kFp64 && device_fused_norm(device) != nullptr)
-    return kernels::launch_group_images;
+  if (config.fused && config.precision != Precision::kFp64 && device_fused_norm(device) != nullptr) {
+    const std::string why = disagreement(kernels::launch_group_images, device);
+    if (why.empty()) return kernels::launch_group_images;
+    TORCH_WARN("the input kernel is left alone, libtorch's operations are slower and right: ", why);
+  }
 #endif
   (void)config;
   (void)device;
   return nullptr;
+}
+
+std::string disagreement(kernels::GroupImagesLauncher launcher, torch::Device device) {
+  constexpr int64_t kCount = 3, kSide = 11;
+  constexpr double kTolerance = 1e-5;
+  const torch::NoGradGuard no_grad;
+  try {
+    const Tensor bytes = torch::arange(kCount * kSide * kSide * 3)
+                             .mul(37)
+                             .remainder(256)
+                             .to(torch::kUInt8)
+                             .view({kCount, kSide, kSide, 3})
+                             .to(device);
+    const Tensor expected = PixelNormalizer(device)(bytes);
+    const Tensor found = fused_group_images(launcher, bytes, nullptr, {}, kSide, Precision::kFp32);
+    const double error = ((found - expected).norm() / expected.norm()).item<double>();
+    if (error <= kTolerance) return {};  // False for NaN.
+    return "normalised images: expected libtorch's, found " + std::to_string(error) + " of it elsewhere";
+  } catch (const std::exception& error) {
+    return error.what();
+  }
 }
 
 torch::Tensor fused_group_images(kernels::GroupImagesLauncher launcher, const Tensor& bytes,
@@ -87,10 +111,7 @@ torch::Tensor fused_group_images(kernels::GroupImagesLauncher launcher, const Te
   }
   const Tensor images = torch::empty({count, height, width, 3}, bytes.options().dtype(type));
   a.images = images.mutable_data_ptr();
-  const kernels::KernelStatus status = launcher(a, current_stream(bytes.device()));
-  if (!status.ok())
-    throw imgpack::Error(imgpack::ErrorKind::kInternal, std::string("the device refused a kernel: ") + status.failure,
-                         {}, {}, "--no-fused trains without kernels of this project's own");
+  require_queued(launcher(a, current_stream(bytes.device())));
   return images.permute({0, 3, 1, 2});
 }
 

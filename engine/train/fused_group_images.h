@@ -4,6 +4,8 @@
 
 #include <torch/torch.h>
 
+#include <string>
+
 #include "engine/data/batch_mix.h"
 #include "engine/kernels/group_images.h"
 #include "engine/train/batch_feed.h"
@@ -12,8 +14,12 @@
 namespace imgtrain {
 
 // The kernel that a run uses: nullptr where the separate operations do the work (--no-fused, on a CPU, in fp64, in a
-// program built without kernels).
+// program built without kernels, or where the device does not compute what it should).
 kernels::GroupImagesLauncher group_images_launcher(const RunConfig& config, torch::Device device);
+
+// Runs the launcher and libtorch's operations on a few images. Empty: they agree; otherwise what differs or was
+// refused.
+std::string disagreement(kernels::GroupImagesLauncher launcher, torch::Device device);
 
 // count x 3 x side x side in channels_last, in the number type that the first convolution computes in. `side`: as
 // decoded, or less: shrunk to it. `blanks`: of these images, nullptr: none.

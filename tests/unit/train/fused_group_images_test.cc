@@ -117,5 +117,21 @@ TEST(FusedGroupImagesOnCuda, AreTheSeparateOperationsImages) {
   EXPECT_LE((images - normalizer(bytes)).abs().max().item<double>(), 1e-6);
 }
 
+kernels::KernelStatus forgets_the_mean(const kernels::GroupImages& given, kernels::Stream stream) {
+  kernels::GroupImages a = given;
+  a.shift[1] = 0;
+  return kernels::emulate_group_images(a, stream);
+}
+
+kernels::KernelStatus refused(const kernels::GroupImages&, kernels::Stream) {
+  return {"no kernel image is available"};
+}
+
+TEST(FusedGroupImages, ATrialOnTheDeviceFindsAKernelRightWrongOrRefused) {
+  EXPECT_EQ(disagreement(kernels::emulate_group_images, torch::kCPU), "");
+  EXPECT_NE(disagreement(forgets_the_mean, torch::kCPU).find("normalised images"), std::string::npos);
+  EXPECT_NE(disagreement(refused, torch::kCPU).find("no kernel image is available"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace imgtrain
