@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "format/checksum.h"
+#include "format/quantity_text.h"
 #include "format/strict_json.h"
 
 namespace imgpack {
@@ -56,16 +57,6 @@ SplitSummary summarize_split(const SplitView& view, size_t class_count) {
   split.pixels = spread(std::move(pixels));
   split.per_class = spread(std::move(per_class));
   return split;
-}
-
-std::string human_bytes(uint64_t bytes) {
-  static constexpr const char* kUnits[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-  auto value = static_cast<double>(bytes);
-  size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
-  char text[32];
-  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
-  return text;
 }
 
 std::string percent(uint64_t part, uint64_t whole) {
@@ -141,7 +132,7 @@ std::string to_text(const DatasetSummary& summary) {
   out += line("classes", std::to_string(m.classes.size()));
   out += line("seed, plan id", std::to_string(m.seed) + ", " + to_hex(m.plan_id));
   out += line("dataset index",
-              human_bytes(m.index_bytes) + ", " + human_bytes(m.index_plan_bytes) + " of it without names");
+              format_bytes(m.index_bytes) + ", " + format_bytes(m.index_plan_bytes) + " of it without names");
   for (const auto& [key, value] : m.options) out += line(("option " + key).c_str(), value);
   for (const auto& [key, value] : m.provenance) out += line(("source " + key).c_str(), value);
   for (const LabelSetInfo& set : m.label_sets)
@@ -150,11 +141,11 @@ std::string to_text(const DatasetSummary& summary) {
   for (const SplitSummary& s : summary.splits) {
     out += "\nsplit " + s.name + (s.labeled ? "" : " (without labels)") + "\n";
     out += line("records",
-                std::to_string(s.records) + " in " + std::to_string(s.shards) + " shards, " + human_bytes(s.bytes));
-    out += line("images", human_bytes(s.image_bytes) + " (" + percent(s.image_bytes, s.bytes) + ")");
-    out += line("entropy indexes", human_bytes(s.entropy_bytes) + " (" + percent(s.entropy_bytes, s.bytes) + "), of " +
+                std::to_string(s.records) + " in " + std::to_string(s.shards) + " shards, " + format_bytes(s.bytes));
+    out += line("images", format_bytes(s.image_bytes) + " (" + percent(s.image_bytes, s.bytes) + ")");
+    out += line("entropy indexes", format_bytes(s.entropy_bytes) + " (" + percent(s.entropy_bytes, s.bytes) + "), of " +
                                        percent(s.with_entropy_index, s.records) + " of the records");
-    out += line("shard indexes", human_bytes(s.index_bytes) + " (" + percent(s.index_bytes, s.bytes) + ")");
+    out += line("shard indexes", format_bytes(s.index_bytes) + " (" + percent(s.index_bytes, s.bytes) + ")");
     out += line("bytes per image", spread_text(s.image_size));
     out += line("width", spread_text(s.width));
     out += line("height", spread_text(s.height));

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "format/quantity_text.h"
+
 namespace imgtrain::data {
 namespace {
 
@@ -19,12 +21,6 @@ constexpr std::array<Named, 4> kModes = {{{CacheMode::kAuto, "auto"},
 
 // The rest is for everything else that lives on the machine.
 constexpr double kShareOfMemory = 0.75;
-
-std::string gib(uint64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) / (1 << 30));
-  return text;
-}
 
 std::optional<uint64_t> number_in(const char* path) {
   std::ifstream file(path);
@@ -51,7 +47,8 @@ std::optional<CacheMode> parse_cache_mode(std::string_view text) {
 
 CacheDecision decide_cache(CacheMode wanted, uint64_t data_bytes, uint64_t available_bytes) {
   if (wanted != CacheMode::kAuto) return {wanted, "as asked for"};
-  const std::string sizes = gib(data_bytes) + " of shards, " + gib(available_bytes) + " of memory available";
+  const std::string sizes = imgpack::format_bytes(data_bytes) + " of shards, " +
+                            imgpack::format_bytes(available_bytes) + " of memory available";
   if (available_bytes == 0) return {CacheMode::kKeep, "the available memory is not known"};
   if (static_cast<double>(data_bytes) <= kShareOfMemory * static_cast<double>(available_bytes))
     return {CacheMode::kKeep, sizes + ": later epochs are read from memory"};

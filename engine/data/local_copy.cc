@@ -11,18 +11,13 @@
 
 #include "format/checksum.h"
 #include "format/error.h"
+#include "format/quantity_text.h"
 
 namespace imgtrain::data {
 namespace {
 
 using imgpack::Error;
 using imgpack::ErrorKind;
-
-std::string gib(uint64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) / (1 << 30));
-  return text;
-}
 
 // The process that writes `NAME.PID.tmp`; 0 where that is no such name.
 pid_t writer_of(const std::string& name) {
@@ -81,8 +76,8 @@ void LocalCopy::run() {
       const Step step = bring(shard);
       if (step == Step::kStopped) return;
       if (step == Step::kNoRoom) {
-        note(progress() + "; " + gib(fs_.free_bytes(options_.target)) + " are free and " +
-             gib(options_.keep_free_bytes) + " stay so: the other shards are read where they are");
+        note(progress() + "; " + imgpack::format_bytes(fs_.free_bytes(options_.target)) + " are free and " +
+             imgpack::format_bytes(options_.keep_free_bytes) + " stay so: the other shards are read where they are");
         return;
       }
     }

@@ -10,6 +10,7 @@
 
 #include "format/checksum.h"
 #include "format/error.h"
+#include "format/quantity_text.h"
 #include "format/record.h"
 #include "format/remote_files.h"
 #include "format/shard_reader.h"
@@ -25,14 +26,6 @@ constexpr std::chrono::milliseconds kLockPoll(10);
 // Other processes fill the same cache: it is counted anew whenever this share of the limit was added here.
 constexpr uint64_t kCountShare = 64;
 constexpr const char* kLockFile = "lock";
-
-std::string size_text(uint64_t bytes) {
-  char text[32];
-  const bool large = bytes >= uint64_t{1} << 30;
-  std::snprintf(text, sizeof text, large ? "%.1f GiB" : "%.1f MiB",
-                static_cast<double>(bytes) / (large ? 1 << 30 : 1 << 20));
-  return text;
-}
 
 }  // namespace
 
@@ -311,7 +304,7 @@ std::string RemoteShards::describe() const {
   std::string text = dataset_.folder().string() + " over the network, ";
   if (options_.cache.empty()) return text + "no cache: every epoch is read from there";
   text += "cache " + folder_.string();
-  if (options_.cache_limit > 0) text += " of at most " + size_text(options_.cache_limit);
+  if (options_.cache_limit > 0) text += " of at most " + imgpack::format_bytes(options_.cache_limit);
   return text;
 }
 
@@ -351,7 +344,8 @@ bool RemoteShards::reserve(uint64_t bytes) {
   std::string full;
   const uint64_t free = fs_.free_bytes(folder_), wanted = bytes + writing_;
   if (free < wanted || free - wanted < options_.keep_free_bytes)
-    full = size_text(free) + " of the disk are free and " + size_text(options_.keep_free_bytes) + " stay so";
+    full = imgpack::format_bytes(free) + " of the disk are free and " +
+           imgpack::format_bytes(options_.keep_free_bytes) + " stay so";
   if (options_.cache_limit > 0 && full.empty()) {
     if (!counted_ || since_counted_ + bytes > options_.cache_limit / kCountShare) {
       used_ = bytes_in(options_.cache, kDepth);
@@ -361,7 +355,8 @@ bool RemoteShards::reserve(uint64_t bytes) {
     const uint64_t there = used_ + since_counted_ + bytes;
     // What is being written may be counted twice: no reason to give up for good.
     if (there <= options_.cache_limit && there + writing_ > options_.cache_limit) return false;
-    if (there > options_.cache_limit) full = "the limit of " + size_text(options_.cache_limit) + " is reached";
+    if (there > options_.cache_limit)
+      full = "the limit of " + imgpack::format_bytes(options_.cache_limit) + " is reached";
   }
   if (full.empty()) {
     writing_ += bytes;

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "format/quantity_text.h"
+
 namespace imgtrain::doctor {
 namespace {
 
@@ -27,12 +29,6 @@ constexpr double kSlowDiskMibS = 60;
 constexpr int64_t kProgramIsFrom = 1764547200;  // 2025-12-01
 // The oldest devices of CUDA 13.
 constexpr int kOldestCapability = 75;
-
-std::string gib(uint64_t bytes) {
-  char text[40];
-  std::snprintf(text, sizeof(text), "%.1f GiB", static_cast<double>(bytes) / static_cast<double>(kGib));
-  return text;
-}
 
 std::string cuda_version(int number) {
   return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
@@ -84,7 +80,7 @@ class Examination {
           "give the container more (docker run --cpus), or run with --threads " +
               std::to_string(std::max(1, static_cast<int>(cpu.quota_cores))));
     } else {
-      add("cpu.cores", Level::kOk, cores + " of " + (cpu.name.empty() ? "an unknown CPU" : cpu.name));
+      add("cpu.cores", Level::kOk, cores + " of " + cpu.name);
     }
     if (cpu.simd.starts_with("AVX3")) {
       add("cpu.simd", Level::kOk, "images are decoded with AVX-512 (" + cpu.simd + ")");
@@ -99,9 +95,10 @@ class Examination {
 
   void memory() {
     const MemoryFacts& memory = facts_.memory;
-    std::string what = gib(memory.available_bytes) + " of " + gib(memory.total_bytes) + " are available";
+    std::string what = imgpack::format_bytes(memory.available_bytes) + " of " +
+                       imgpack::format_bytes(memory.total_bytes) + " are available";
     if (memory.limit_bytes > 0 && memory.limit_bytes < memory.total_bytes)
-      what += ", the control group's limit is " + gib(memory.limit_bytes);
+      what += ", the control group's limit is " + imgpack::format_bytes(memory.limit_bytes);
     if (memory.available_bytes < kTooLittleMemory) {
       add("memory.available", Level::kProblem, what, "end other programs, or give the container more (docker run -m)");
     } else if (memory.available_bytes < kLittleMemory) {
@@ -117,7 +114,7 @@ class Examination {
           "docker run --shm-size=8g, or mount -o remount,size=8G /dev/shm");
     } else {
       add("memory.shm", Level::kOk,
-          "/dev/shm has " + gib(memory.shm_bytes) + "; only NCCL between several GPUs uses it");
+          "/dev/shm has " + imgpack::format_bytes(memory.shm_bytes) + "; only NCCL between several GPUs uses it");
     }
     if (memory.huge_pages == "never")
       add("memory.huge_pages", Level::kNote, "transparent huge pages are off: large buffers cost more page faults",
@@ -209,10 +206,12 @@ class Examination {
           folder.path + kind + " cannot be written: good for training, not for building",
           "chown it, or mount it read-write");
     } else if (folder.free_bytes < kGib) {
-      add("folder.space", Level::kWarning, folder.path + kind + " has " + gib(folder.free_bytes) + " free",
+      add("folder.space", Level::kWarning,
+          folder.path + kind + " has " + imgpack::format_bytes(folder.free_bytes) + " free",
           "free some: imgpack plan SOURCE says how much a build takes");
     } else {
-      add("folder.space", Level::kOk, folder.path + kind + " has " + gib(folder.free_bytes) + " free");
+      add("folder.space", Level::kOk,
+          folder.path + kind + " has " + imgpack::format_bytes(folder.free_bytes) + " free");
     }
     char text[200];
     if (!folder.write_error.empty()) {
@@ -274,9 +273,9 @@ class Examination {
     }
     for (size_t i = 0; i < gpu.gpus.size(); ++i) {
       const Gpu& device = gpu.gpus[i];
-      const std::string what = "GPU " + std::to_string(i) + ": " + device.name + ", " + gib(device.memory_bytes) +
-                               ", compute capability " + std::to_string(device.capability / 10) + "." +
-                               std::to_string(device.capability % 10);
+      const std::string what = "GPU " + std::to_string(i) + ": " + device.name + ", " +
+                               imgpack::format_bytes(device.memory_bytes) + ", compute capability " +
+                               std::to_string(device.capability / 10) + "." + std::to_string(device.capability % 10);
       if (needs_cuda && device.capability < kOldestCapability) {
         add("gpu.devices", Level::kProblem, what + ": CUDA 13 runs on 7.5 (Turing) and later",
             "take a newer GPU, or --device cpu");

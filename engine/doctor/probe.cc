@@ -1,6 +1,5 @@
 #include "engine/doctor/probe.h"
 
-#include <sched.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -15,6 +14,7 @@
 #include <limits>
 
 #include "engine/data/cache_policy.h"
+#include "engine/data/machine.h"
 #include "engine/train/run/spot_notice.h"
 #include "format/error.h"
 #include "format/jpeg/simd_target.h"
@@ -37,14 +37,8 @@ uint64_t number_in(const char* path) {
 
 CpuFacts probe_cpu() {
   CpuFacts cpu;
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line) && cpu.name.empty();) {
-    const size_t colon = line.find(": ");
-    if (colon != std::string::npos && line.starts_with("model name")) cpu.name = line.substr(colon + 2);
-  }
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) cpu.cores = static_cast<uint32_t>(CPU_COUNT(&set));
+  cpu.name = data::cpu_name();
+  cpu.cores = static_cast<uint32_t>(data::usable_cores());
   std::ifstream quota("/sys/fs/cgroup/cpu.max");
   double microseconds = 0, period = 0;
   if (quota >> microseconds >> period && period > 0) cpu.quota_cores = microseconds / period;

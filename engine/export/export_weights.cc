@@ -3,12 +3,11 @@
 #include <utility>
 #include <vector>
 
+#include "engine/model/portable/resnet_options.h"
 #include "engine/model/weights.h"
 
 namespace imgtrain {
 namespace {
-
-constexpr double kBatchNormEps = 1e-5;  // BatchNorm2d's own, which no option changes.
 
 void fold_into(std::map<std::string, torch::Tensor>& tensors, const std::string& conv, const std::string& norm) {
   const auto take = [&](const std::string& name) { return tensors.extract(name).mapped().to(torch::kDouble); };

@@ -25,7 +25,6 @@ constexpr int64_t kOperatorSet = 18;  // The first whose Resize has antialiasing
 constexpr int64_t kOnnxFloat = 1;     // TensorProto.DataType
 constexpr int64_t kOnnxInt64 = 7;
 constexpr int64_t kOnnxDouble = 11;
-constexpr double kBatchNormEps = 1e-5;
 
 class Builder {
  public:

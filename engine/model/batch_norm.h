@@ -20,6 +20,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/model/portable/resnet_options.h"
+
 namespace imgtrain {
 
 class FusedNorm;
@@ -31,7 +33,7 @@ using SumOverRanks = std::function<void(torch::Tensor&)>;
 // updates the running statistics in each training forward as PyTorch does; BatchNormStatistics takes that over.
 class BatchNorm2dImpl : public torch::nn::Module {
  public:
-  explicit BatchNorm2dImpl(int64_t channels, double momentum = 0.1, double eps = 1e-5);
+  explicit BatchNorm2dImpl(int64_t channels, double momentum = 0.1, double eps = kBatchNormEps);
 
   // N x C x H x W -> the same. Training with a single value per channel is Error(kInvalidInput): it has no variance.
   torch::Tensor forward(const torch::Tensor& x);

@@ -52,6 +52,10 @@ void GradientScaler::update() {
   at::_amp_update_scale_(scale_, growth_tracker_, found_inf_, kGrowth, kBackoff, growth_interval_);
 }
 
+std::vector<torch::Tensor> GradientScaler::tensors() const {
+  return active_ ? std::vector<torch::Tensor>{scale_, growth_tracker_, found_inf_} : std::vector<torch::Tensor>{};
+}
+
 std::optional<ScalerState> GradientScaler::state() const {
   if (!active_) return std::nullopt;
   return ScalerState{scale_.item<double>(), growth_tracker_.item<int64_t>()};

@@ -47,6 +47,9 @@ class GradientScaler {
   const torch::Tensor& found_inf() const { return found_inf_; }
   void update();
 
+  // Scale, steps towards its growth, found_inf(); none while inactive.
+  std::vector<torch::Tensor> tensors() const;
+
   std::optional<ScalerState> state() const;  // Synchronises. nullopt while inactive.
   void load(const ScalerState& state);
 

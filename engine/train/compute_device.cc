@@ -3,7 +3,6 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cctype>
@@ -11,6 +10,7 @@
 #include <new>
 #include <string>
 
+#include "engine/data/machine.h"
 #include "engine/data/numa.h"
 #include "engine/train/device_count.h"
 #include "engine/train/run/launch.h"
@@ -26,15 +26,6 @@ namespace {
 
 using imgpack::Error;
 using imgpack::ErrorKind;
-
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(": ");
-    if (line.rfind("model name", 0) == 0 && colon != std::string::npos) return line.substr(colon + 2);
-  }
-  return "unknown CPU";
-}
 
 #ifdef IMGTRAIN_WITH_CUDA
 class PinnedSlots : public data::SlotAllocator {
@@ -74,13 +65,6 @@ torch::Device choose_device(const RunConfig& config, int local_rank) {
                                        std::to_string(devices) + " devices");
   }
   return torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(local_rank));
-}
-
-int64_t available_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return CPU_COUNT(&set);
 }
 
 namespace {
@@ -124,7 +108,8 @@ Share input_share(const GradientSync& sync, torch::Device device) {
 }
 
 int64_t configure_compute(const RunConfig& config, torch::Device device, int local_world) {
-  const int64_t threads = config.threads > 0 ? config.threads : std::max<int64_t>(1, available_cores() / local_world);
+  const int64_t threads =
+      config.threads > 0 ? config.threads : std::max<int64_t>(1, data::usable_cores() / local_world);
   at::set_num_threads(static_cast<int>(threads));
   if (device.is_cuda()) {
     // Sizes are few and fixed: trying cuDNN's algorithms once pays for itself within the first steps.
@@ -140,7 +125,7 @@ MachineFacts machine_facts(torch::Device device, int64_t threads, int64_t world)
 #ifdef IMGTRAIN_WITH_CUDA
   if (device.is_cuda()) facts.device = at::cuda::getDeviceProperties(device.index())->name;
 #endif
-  facts.cpu = cpu_name() + ", " + at::get_cpu_capability();
+  facts.cpu = data::cpu_name() + ", " + at::get_cpu_capability();
   facts.threads = threads;
   facts.world = world;
   return facts;

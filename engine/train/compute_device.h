@@ -21,9 +21,6 @@ torch::Device choose_device(const RunConfig& config, int local_rank = 0);
 // libtorch that a training run wants. Call once, before the first tensor operation.
 int64_t configure_compute(const RunConfig& config, torch::Device device, int local_world = 1);
 
-// Cores that this process may use.
-int64_t available_cores();
-
 // Decoding threads where the configuration leaves the choice (0): all cores of this process's share beside a CUDA
 // device. Where the CPU itself computes, an eighth: decoding costs little next to a network there, while a decoder that
 // takes a core away for a moment makes every compute thread wait at the end of its loop.

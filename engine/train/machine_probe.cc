@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "engine/data/machine.h"
 #include "engine/train/compute_device.h"
 #include "engine/train/run/input_options.h"
 #include "engine/train/training_step.h"
@@ -58,7 +59,7 @@ void probe_disk(const TrialGround& ground, double budget, MachineProbe& probe) {
 // Training batches, decoded on every core and thrown away.
 void probe_decoding(const TrialGround& ground, double budget, MachineProbe& probe) {
   RunConfig config = ground.config();
-  config.input_threads = available_cores();
+  config.input_threads = data::usable_cores();
   data::BatchPipeline pipeline(ground.fs(), ground.dataset(), training_input(config, {}));
   uint64_t images = 0, epoch = 0;
   double decode = 0;
@@ -110,7 +111,7 @@ MachineProbe probe_machine(imgpack::FileSystem& fs, const RunConfig& config, std
   const MachineFacts facts = machine_facts(ground.device(), 0, 1);
   probe.device = facts.device;
   probe.cpu = facts.cpu;
-  probe.cores = available_cores();
+  probe.cores = data::usable_cores();
   probe.images = ground.dataset().split(config.train_split).records();
   const auto stopped = [&] { return listener.take_request() == RunRequest::kStop; };
   if (!stopped()) probe_disk(ground, share, probe);

@@ -94,16 +94,16 @@ std::vector<Tensor> Optimizer::gradients_of(const Group& group) const {
   return gradients;
 }
 
-void Optimizer::step(const StepRates& rates, const Tensor& found_inf) {
+void Optimizer::step(const StepRates& rates, const Tensor& found_inf, const Tensor& lr) {
   torch::NoGradGuard no_grad;
   const std::optional<Tensor> skip = found_inf.defined() ? std::optional<Tensor>(found_inf) : std::nullopt;
   switch (config_.optimizer) {
     case OptimizerKind::kSgd:
-      for (const Group& group : groups_) step_sgd(group, rates, skip);
+      for (const Group& group : groups_) step_sgd(group, rates, skip, lr);
       return;
     case OptimizerKind::kAdamW:
       step_.add_(1);
-      for (const Group& group : groups_) step_adamw(group, rates, skip);
+      for (const Group& group : groups_) step_adamw(group, rates, skip, lr);
       if (skip) step_.sub_(*skip);
       return;
     case OptimizerKind::kLamb:
@@ -118,11 +118,16 @@ void Optimizer::step(const StepRates& rates, const Tensor& found_inf) {
   }
 }
 
-double Optimizer::decay_apart(const Group& group, const StepRates& rates, const std::optional<Tensor>& found_inf) {
+double Optimizer::decay_apart(const Group& group, const StepRates& rates, const std::optional<Tensor>& found_inf,
+                              const Tensor& lr) {
   if (!config_.decoupled_decay) return group.weight_decay;
-  const double decay = group.weight_decay * rates.lr / config_.peak_lr();
-  if (decay == 0) return 0;
-  if (found_inf) {
+  const double decay_per_lr = group.weight_decay / config_.peak_lr(), decay = decay_per_lr * rates.lr;
+  if (lr.defined()) {
+    const Tensor share = lr.squeeze() * decay_per_lr;
+    at::_foreach_mul_(group.parameters, 1 - (found_inf ? share * (1 - found_inf->squeeze()) : share));
+  } else if (decay == 0) {
+    return 0;
+  } else if (found_inf) {
     at::_foreach_mul_(group.parameters, 1 - decay * (1 - found_inf->squeeze()));
   } else {
     at::_foreach_mul_(group.parameters, 1 - decay);
@@ -130,22 +135,30 @@ double Optimizer::decay_apart(const Group& group, const StepRates& rates, const 
   return 0;
 }
 
-void Optimizer::step_sgd(const Group& group, const StepRates& rates, const std::optional<Tensor>& found_inf) {
-  const double weight_decay = decay_apart(group, rates, found_inf);
+void Optimizer::step_sgd(const Group& group, const StepRates& rates, const std::optional<Tensor>& found_inf,
+                         const Tensor& lr) {
+  const double weight_decay = decay_apart(group, rates, found_inf, lr);
   // Momentum starts at zero, which makes the first step the same as every other. Without momentum the kernel takes no
   // buffers.
   const std::vector<Tensor> none;
-  at::_fused_sgd_(group.parameters, gradients_of(group), rates.momentum == 0 ? none : group.first, weight_decay,
-                  rates.momentum, rates.lr, /*dampening=*/0.0, config_.nesterov, /*maximize=*/false,
-                  /*is_first_step=*/false, /*grad_scale=*/{}, found_inf);
+  const auto update = [&](const auto& rate) {
+    at::_fused_sgd_(group.parameters, gradients_of(group), rates.momentum == 0 ? none : group.first, weight_decay,
+                    rates.momentum, rate, /*dampening=*/0.0, config_.nesterov, /*maximize=*/false,
+                    /*is_first_step=*/false, /*grad_scale=*/{}, found_inf);
+  };
+  lr.defined() ? update(lr) : update(rates.lr);
 }
 
-void Optimizer::step_adamw(const Group& group, const StepRates& rates, const std::optional<Tensor>& found_inf) {
-  const double weight_decay = decay_apart(group, rates, found_inf);
+void Optimizer::step_adamw(const Group& group, const StepRates& rates, const std::optional<Tensor>& found_inf,
+                           const Tensor& lr) {
+  const double weight_decay = decay_apart(group, rates, found_inf, lr);
   const std::vector<Tensor> steps(group.parameters.size(), step_.squeeze());
-  at::_fused_adamw_(group.parameters, gradients_of(group), group.first, group.second, /*max_exp_avg_sqs=*/{}, steps,
-                    rates.lr, config_.beta1, config_.beta2, weight_decay, config_.eps, /*amsgrad=*/false,
-                    /*maximize=*/false, /*grad_scale=*/{}, found_inf);
+  const auto update = [&](const auto& rate) {
+    at::_fused_adamw_(group.parameters, gradients_of(group), group.first, group.second, /*max_exp_avg_sqs=*/{}, steps,
+                      rate, config_.beta1, config_.beta2, weight_decay, config_.eps, /*amsgrad=*/false,
+                      /*maximize=*/false, /*grad_scale=*/{}, found_inf);
+  };
+  lr.defined() ? update(lr) : update(rates.lr);
 }
 
 void Optimizer::step_lamb(const Group& group, const StepRates& rates) {

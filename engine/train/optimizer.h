@@ -33,8 +33,9 @@ class Optimizer {
   Optimizer(const torch::nn::Module& model, const RunConfig& config);
 
   // `found_inf`: 1-element tensor on the device; where it is 1 nothing changes (lamb fetches it: a host
-  // synchronisation). Undefined: always step. lamb scales the gradients themselves.
-  void step(const StepRates& rates, const torch::Tensor& found_inf = {});
+  // synchronisation). Undefined: always step. lamb scales the gradients themselves. `lr`: 1-element float tensor on the
+  // device that stands for rates.lr, so that the host need not know it (not for lamb); undefined: rates.lr does.
+  void step(const StepRates& rates, const torch::Tensor& found_inf = {}, const torch::Tensor& lr = {});
 
   const std::vector<torch::Tensor>& parameters() const { return parameters_; }
   std::vector<torch::Tensor> gradients() const;
@@ -52,11 +53,14 @@ class Optimizer {
     std::vector<torch::Tensor> first, second;  // Momentum alone, or the two moments.
   };
   std::vector<torch::Tensor> gradients_of(const Group& group) const;
-  void step_sgd(const Group& group, const StepRates& rates, const std::optional<torch::Tensor>& found_inf);
-  void step_adamw(const Group& group, const StepRates& rates, const std::optional<torch::Tensor>& found_inf);
+  void step_sgd(const Group& group, const StepRates& rates, const std::optional<torch::Tensor>& found_inf,
+                const torch::Tensor& lr);
+  void step_adamw(const Group& group, const StepRates& rates, const std::optional<torch::Tensor>& found_inf,
+                  const torch::Tensor& lr);
   void step_lamb(const Group& group, const StepRates& rates);
   // Multiplies the weights of a group as decoupled decay does, and returns the decay that is left to the update.
-  double decay_apart(const Group& group, const StepRates& rates, const std::optional<torch::Tensor>& found_inf);
+  double decay_apart(const Group& group, const StepRates& rates, const std::optional<torch::Tensor>& found_inf,
+                     const torch::Tensor& lr);
 
   RunConfig config_;
   std::vector<std::string> names_;

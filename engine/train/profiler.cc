@@ -194,6 +194,7 @@ std::optional<StepProfile> profile_step(imgpack::FileSystem& fs, const RunConfig
   }
   profile.layers = times.layers();
   profile.fused = times.fused();
+  profile.cuda_graphs = step.recorded() != nullptr && step.recorded()->replayed() > 0;
   profile.observed_seconds = spread_of(whole).median;
   profile.exchange_seconds = spread_of(exchange).median;
   profile.optimizer_seconds = spread_of(optimizer).median;

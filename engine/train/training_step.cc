@@ -16,7 +16,8 @@ namespace imgtrain {
 
 using torch::Tensor;
 
-TrainingStep::TrainingStep(ResNet model, const RunConfig& config, torch::Device device, GradientSync& sync)
+TrainingStep::TrainingStep(ResNet model, const RunConfig& config, torch::Device device, GradientSync& sync,
+                           std::unique_ptr<StepRecorder> recorder)
     : model_(std::move(model)),
       config_(config),
       device_(device),
@@ -38,6 +39,14 @@ TrainingStep::TrainingStep(ResNet model, const RunConfig& config, torch::Device 
     synchronize_batch_norm(*model_, [this](Tensor& tensor) { sync_.all_reduce_sum(tensor); });
   }
   if (config.drop_path > 0) drop_rates_ = drop_path_rates(model_->options().depth, config.drop_path);
+  if (!config.cuda_graphs) return;
+  if (recorder == nullptr) recorder = make_step_recorder(device);
+  std::string why = recorder == nullptr ? "the device is a CPU" : why_not_recorded(config, sync_.world());
+  if (why.empty()) {
+    recorded_.emplace(std::move(recorder), device);
+  } else {
+    TORCH_WARN("cuda_graphs: steps are queued one operation at a time, since ", why);
+  }
 }
 
 void TrainingStep::drop_branches(const data::GroupKey& key, int64_t images) {
@@ -79,20 +88,24 @@ void TrainingStep::descend() {
   at::_foreach_copy_(optimizer_.parameters(), weights_at_);
 }
 
-void TrainingStep::run(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals) {
-  clock_.begin();
-  model_->train();
+GroupInput TrainingStep::group_input(const DeviceBatch& batch, const StepPlan& plan, int64_t begin, int64_t count) {
+  GroupInput group;
+  observed(LayerKind::kInput, nullptr, "input", {batch.images.narrow(0, begin, count)}, [&] {
+    group = make_group_input(batch, begin, count, config_, normalizer_, plan.size, plan.step,
+                             model_->options().num_classes, fused_images_);
+    return group.images;
+  });
+  return group;
+}
+
+void TrainingStep::forward_backward(const Input& input, const DeviceBatch& batch, const StepPlan& plan,
+                                    DeviceTotals& totals) {
   sync_.zero_gradients();
   statistics_.begin_step();
   const bool climbs = config_.sam_rho > 0 && (plan.step + 1) % static_cast<uint64_t>(config_.sam_interval) == 0;
-  const int64_t classes = model_->options().num_classes;
   for (int64_t begin = 0; begin < batch.count; begin += config_.bn_group) {
     const int64_t count = std::min(config_.bn_group, batch.count - begin);
-    GroupInput group;
-    observed(LayerKind::kInput, nullptr, "input", {batch.images.narrow(0, begin, count)}, [&] {
-      group = make_group_input(batch, begin, count, config_, normalizer_, plan.size, plan.step, classes, fused_images_);
-      return group.images;
-    });
+    const GroupInput group = input(begin, count);
     drop_branches(group_key(batch, begin, config_, plan.step), count);
     sync_.begin_backward(/*last_of_step=*/begin + count == batch.count);
     Tensor logits = forward(group.images);
@@ -108,15 +121,55 @@ void TrainingStep::run(const DeviceBatch& batch, const StepPlan& plan, DeviceTot
     scaler_.scaled(loss_sum / static_cast<double>(batch.global_count)).backward();
     if (climbs) descend();
   }
-  clock_.mark(StageClock::kForwardBackward);
+}
+
+void TrainingStep::exchange() {
   sync_.finish();
   sync_.all_reduce_sum(statistics_.sums());
-  clock_.mark(StageClock::kExchange);
+}
+
+void TrainingStep::update(const StepRates& rates, const Tensor& lr) {
   statistics_.commit();
   scaler_.unscale(optimizer_.gradients());
   if (config_.clip_norm > 0) clip_gradients(optimizer_.gradients(), config_.clip_norm);
-  optimizer_.step(plan.rates, scaler_.found_inf());
+  optimizer_.step(rates, scaler_.found_inf(), lr);
   scaler_.update();
+}
+
+void TrainingStep::run_recorded(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals) {
+  std::vector<GroupInput> groups;
+  for (int64_t begin = 0; begin < batch.count; begin += config_.bn_group)
+    groups.push_back(group_input(batch, plan, begin, std::min(config_.bn_group, batch.count - begin)));
+  const auto compute = [this, batch, plan, &totals](const std::vector<GroupInput>& inputs, const Tensor& lr) {
+    const auto given = [&](int64_t begin, int64_t) { return inputs[static_cast<size_t>(begin / config_.bn_group)]; };
+    forward_backward(given, batch, plan, totals);
+    exchange();
+    update(plan.rates, lr);
+  };
+  std::vector<Tensor> momenta;
+  for (const auto& [name, tensor] : optimizer_.state()) momenta.push_back(tensor);
+  const RecordedSteps::State state = {
+      optimizer_.parameters(), model_->buffers(), std::move(momenta), scaler_.tensors(), {totals.sums()}};
+  recorded_->run({batch.global_count, plan.rates.momentum, totals.sums().const_data_ptr()}, groups, plan.rates.lr,
+                 compute, state);
+}
+
+void TrainingStep::run(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals) {
+  clock_.begin();
+  model_->train();
+  if (recorded_ && batch.count > 0 && detail::layer_observer == nullptr) {
+    run_recorded(batch, plan, totals);
+    clock_.mark(StageClock::kForwardBackward);
+    clock_.mark(StageClock::kExchange);
+    clock_.mark(StageClock::kOptimizer);
+    return;
+  }
+  forward_backward([&](int64_t begin, int64_t count) { return group_input(batch, plan, begin, count); }, batch, plan,
+                   totals);
+  clock_.mark(StageClock::kForwardBackward);
+  exchange();
+  clock_.mark(StageClock::kExchange);
+  update(plan.rates, {});
   clock_.mark(StageClock::kOptimizer);
 }
 

@@ -14,6 +14,9 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/model/batch_norm.h"
@@ -24,9 +27,11 @@
 #include "engine/train/group_input.h"
 #include "engine/train/loss.h"
 #include "engine/train/optimizer.h"
+#include "engine/train/recorded_steps.h"
 #include "engine/train/run/run_config.h"
 #include "engine/train/run/schedule.h"
 #include "engine/train/stage_clock.h"
+#include "engine/train/step_recorder.h"
 
 namespace imgtrain {
 
@@ -37,10 +42,15 @@ struct StepPlan {
   uint32_t size = 0;  // Pixels a side for the network; 0: as decoded.
 };
 
-// One thread. REQUIRES: the model is on `device` in channels_last and outlives this, as does `sync`.
+// With cuda_graphs whole steps, from the network's input to the update, are recorded and replayed (recorded_steps.h)
+// wherever that can be.
+// One thread. REQUIRES: the model is on `device` in channels_last and outlives this, as does `sync`; its tensors keep
+// their memory.
 class TrainingStep {
  public:
-  TrainingStep(ResNet model, const RunConfig& config, torch::Device device, GradientSync& sync);
+  // `recorder`: what records steps if config.cuda_graphs asks for it; by default the device's own.
+  TrainingStep(ResNet model, const RunConfig& config, torch::Device device, GradientSync& sync,
+               std::unique_ptr<StepRecorder> recorder = nullptr);
 
   // Adds loss and hits of this rank's samples to `totals`. Queues work on the device without waiting for it.
   void run(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals);
@@ -49,9 +59,20 @@ class TrainingStep {
   ResNet& model() { return model_; }
   Optimizer& optimizer() { return optimizer_; }
   GradientScaler& scaler() { return scaler_; }
+  // In a replayed step all of it counts as kForwardBackward.
   StageClock& clock() { return clock_; }
+  // nullptr: steps are not recorded, nor was it tried.
+  const RecordedSteps* recorded() const { return recorded_ ? &*recorded_ : nullptr; }
 
  private:
+  // The input of the group of `count` samples from `begin` on.
+  using Input = std::function<GroupInput(int64_t begin, int64_t count)>;
+
+  void forward_backward(const Input& input, const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals);
+  void exchange();
+  void update(const StepRates& rates, const torch::Tensor& lr);
+  GroupInput group_input(const DeviceBatch& batch, const StepPlan& plan, int64_t begin, int64_t count);
+  void run_recorded(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals);
   // Draws which branches of the network this group drops.
   void drop_branches(const data::GroupKey& key, int64_t images);
   torch::Tensor forward(const torch::Tensor& images);
@@ -71,6 +92,7 @@ class TrainingStep {
   std::vector<double> drop_rates_;         // Of every block; empty: none is dropped.
   std::vector<torch::Tensor> weights_at_;  // sam: the weights before climbing.
   StageClock clock_;
+  std::optional<RecordedSteps> recorded_;
 };
 
 }  // namespace imgtrain

@@ -181,6 +181,7 @@ std::optional<ArchiveSet> find_archives(FileSystem& fs, const path& given) {
 struct ArchiveWalk::State {
   FileSystem& fs;
   const ArchiveSet& set;
+  const ArchiveLimits limits;
   ArchiveContents contents;
   std::vector<Level> levels;
   size_t next_archive = 0;
@@ -194,8 +195,8 @@ struct ArchiveWalk::State {
 
   void hold_name(const std::string& name) {
     name_bytes += name.size() + kNameOverhead;
-    if (name_bytes > kMaxHeldNameBytes) {
-      fail("archive has too many files: their names take more than " + std::to_string(kMaxHeldNameBytes >> 20) + " MiB",
+    if (name_bytes > limits.name_bytes) {
+      fail("archive has too many files: their names take more than " + std::to_string(limits.name_bytes >> 20) + " MiB",
            archive());
     }
   }
@@ -256,7 +257,7 @@ struct ArchiveWalk::State {
   }
 
   void keep_text(const std::string& where, const std::string& name, std::optional<uint64_t> told) {
-    const auto bytes = read_file(name, told, kMaxHeldTextBytes - text_bytes);
+    const auto bytes = read_file(name, told, limits.text_bytes - text_bytes);
     text_bytes += bytes.size();
     hold_name(where);
     const bool is_new =
@@ -311,15 +312,15 @@ struct ArchiveWalk::State {
       const std::string where = text.generic_string();
       const uint64_t bytes = size_of_file(fs, set.root / text);
       text_bytes += bytes;
-      if (text_bytes > kMaxHeldTextBytes) fail("label files are too large", (set.root / text).string());
+      if (text_bytes > limits.text_bytes) fail("label files are too large", (set.root / text).string());
       if (!contents.texts.emplace(where, read_text(fs, set.root / text, bytes)).second)
         fail("two files of one name: " + printable(where), set.root.string(), "remove one of them");
     }
   }
 };
 
-ArchiveWalk::ArchiveWalk(FileSystem& fs, const ArchiveSet& set)
-    : state_(new State{fs, set, {}, {}, 0, 0, 0, 0, {}, false}) {}
+ArchiveWalk::ArchiveWalk(FileSystem& fs, const ArchiveSet& set, const ArchiveLimits& limits)
+    : state_(new State{fs, set, limits, {}, {}, 0, 0, 0, 0, {}, false}) {}
 
 ArchiveWalk::~ArchiveWalk() {
   // The inner ones read through the outer ones.

@@ -25,6 +25,10 @@ inline constexpr size_t kMaxArchiveDepth = 4;                // Archives in arch
 inline constexpr uint64_t kMaxHeldNameBytes = 2ull << 30;    // Names of images and folders, 128 bytes each added.
 inline constexpr uint64_t kMaxHeldTextBytes = 512ull << 20;  // Label files.
 
+struct ArchiveLimits {
+  uint64_t name_bytes = kMaxHeldNameBytes, text_bytes = kMaxHeldTextBytes;
+};
+
 struct ArchiveFile {
   std::filesystem::path path;
   ArchiveRole role = ArchiveRole::kPlain;
@@ -65,10 +69,10 @@ struct ArchiveContents {
 
 // One pass over all archives of a set, in order. Not thread-safe. Throws Error(kInvalidInput) naming archive and entry
 // for names that lead out of the archive, links, devices, archives nested too deeply, more names or label files than
-// the limits above, images above kMaxImageBytes, and whatever ArchiveReader refuses.
+// `limits`, images above kMaxImageBytes, and whatever ArchiveReader refuses.
 class ArchiveWalk {
  public:
-  ArchiveWalk(FileSystem& fs, const ArchiveSet& set);
+  ArchiveWalk(FileSystem& fs, const ArchiveSet& set, const ArchiveLimits& limits = {});
   ~ArchiveWalk();
   ArchiveWalk(const ArchiveWalk&) = delete;
   ArchiveWalk& operator=(const ArchiveWalk&) = delete;

@@ -468,6 +468,8 @@ std::vector<DirectoryEntry> ObjectStore::list(const std::filesystem::path& path,
       while (!name.empty() && name.back() == '/') name.pop_back();
       if (!name.empty()) entries.push_back({name, true, 0});
     }
+    if (!listing->next.empty() && listing->next == token)
+      throw Error(ErrorKind::kIo, "cannot list: the server says that the page after this one is this one again", path);
     token = listing->next;
     if (token.empty()) break;
   }

@@ -18,10 +18,11 @@ SIDES = {
     "compile": "torch.compile",
     "separate": "imgtrain --no-fused",
     "imgtrain": "imgtrain",
+    "graphs": "imgtrain --cuda-graphs",
     "shards": "imgtrain, real shards",
 }
 # Seconds that a measurement takes at most on a card of the A10G's class, start-up and warm-up included.
-ESTIMATE = {"eager": 25, "compile": 130, "separate": 30, "imgtrain": 30, "shards": 60}
+ESTIMATE = {"eager": 25, "compile": 130, "separate": 30, "imgtrain": 30, "graphs": 30, "shards": 60}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,7 @@ def make_plan(precisions, sizes, batch, budget, with_compile=True):
     groups = [pair(precision, first) for precision in precisions]
     if with_compile:
         groups += [[Cell("compile", precision, first, batch)] for precision in precisions]
-    groups += [[Cell("shards", precisions[0], first, batch)], [Cell("separate", precisions[0], first, batch)]]
+    groups += [[Cell(side, precisions[0], first, batch)] for side in ("shards", "separate", "graphs")]
     groups += [pair(precision, size) for precision in precisions for size in sizes[1:]]
     groups += [[Cell("separate", precision, first, batch)] for precision in precisions[1:]]
     measured, left_out, seconds = [], [], 0
@@ -174,6 +175,8 @@ def words_of(cell, arguments, shards):
                  "--precision", cell.precision, "--rounds", arguments.rounds, "--steps", arguments.steps]
         if cell.side == "separate":
             words.append("--no-fused")
+        if cell.side == "graphs":
+            words.append("--cuda-graphs")
         if cell.side == "shards":
             words += ["--shards", shards]
     return [str(word) for word in words]

@@ -257,6 +257,36 @@ same_dataset() { diff <(cd "$1" && sha256sum ./*) <(cd "$2" && sha256sum ./*); }
   fails_with 1 "set this machine's clock" imgpack inspect "s3://$bucket/p"
 }
 
+# listing TOKEN FILE…: a page of the bucket's listing, as a JSON string
+listing() {
+  local token=$1 file
+  shift
+  {
+    printf '<ListBucketResult>'
+    [ -z "$token" ] || printf '<IsTruncated>true</IsTruncated><NextContinuationToken>%s</NextContinuationToken>' "$token"
+    for file in "$@"; do printf '<Contents><Key>p/%s</Key><Size>%s</Size></Contents>' "${file##*/}" "$(stat -c %s "$file")"; done
+    printf '</ListBucketResult>'
+  } | jq -Rs .
+}
+
+@test "s3: a listing of several pages is put together; one whose pages lead back to themselves is an error" {
+  on_s3
+  imgpack push "$SHARDS" "s3://$bucket/p" -q >/dev/null
+  local first second
+  echo 1 >"$BATS_TEST_TMPDIR/stranger-1"
+  echo 2 >"$BATS_TEST_TMPDIR/stranger-2"
+  first=$(listing t1 "$SHARDS"/* "$BATS_TEST_TMPDIR/stranger-1") second=$(listing '' "$BATS_TEST_TMPDIR/stranger-2")
+  faults "$S3" '[{"match":"continuation-token=t1","times":0,"kind":"status","status":200,"body":'"$second"'},
+    {"match":"list-type=2","times":0,"kind":"status","status":200,"body":'"$first"'}]'
+  says "no damage at level structure: 9 shards" imgpack verify "s3://$bucket/p" --level structure
+  all_met "$S3"
+  for name in stranger-1 stranger-2; do
+    grep -qF "$name does not belong to the dataset" "$BATS_TEST_TMPDIR"/std*
+  done
+  faults "$S3" '[{"match":"list-type=2","times":0,"kind":"status","status":200,"body":'"$first"'}]'
+  fails_with 1 "the page after this one is this one again" imgpack verify "s3://$bucket/p" --level structure -q
+}
+
 @test "s3: a bucket of another region is asked for there" {
   on_s3
   imgpack push "$SHARDS" "s3://$bucket/p" -q >/dev/null

@@ -39,7 +39,7 @@ class Plan(unittest.TestCase):
         at_224 = {(cell.side, cell.precision) for cell in plan if cell.size == 224}
         for precision in ("fp16", "bf16"):
             self.assertLessEqual({(side, precision) for side in ("eager", "compile", "imgtrain")}, at_224)
-        self.assertIn(("shards", "fp16"), at_224)
+        self.assertLessEqual({("shards", "fp16"), ("graphs", "fp16")}, at_224)
         self.assertTrue(any(cell.size == 128 and cell.side == "imgtrain" for cell in plan))
 
     def test_without_compile_the_whole_plan_fits(self):
@@ -116,7 +116,7 @@ class Runs(unittest.TestCase):
                               "4", "--rounds", "2", "--steps", "1", "--no-compile", "--out", folder)
             self.assertEqual(done.returncode, 0, done.stderr)
             raw = json.loads((folder / "results.json").read_text())
-            self.assertEqual([r["cell"]["side"] for r in raw["results"]], ["eager", "imgtrain", "shards", "separate"])
+            self.assertEqual([r["cell"]["side"] for r in raw["results"]], ["eager", "imgtrain", "shards", "separate", "graphs"])
             for one in raw["results"]:
                 self.assertNotIn("failure", one)
                 self.assertGreater(one["images_per_second"]["median"], 0)

@@ -32,6 +32,8 @@ from timm.optim import Lamb
 from timm.scheduler import CosineLRScheduler
 from torch.optim import lr_scheduler
 
+from ffcv_blurpool import apply_blurpool
+
 BIN = pathlib.Path(os.environ["BIN_DIR"])
 STEPS, CLASSES, BATCH, GROUP, TRAIN_IMAGES = 50, 4, 16, 8, 160  # 10 steps an epoch
 FIRST_STEPS, FIRST_TOLERANCE, TOLERANCE = 5, 1e-8, 1e-4
@@ -61,28 +63,6 @@ COMMON = {
     "model": "resnet18", "duration": "5ep", "batch": BATCH, "bn_group": GROUP, "seed": 11, "precision": "fp64",
     "device": "cpu", "threads": 1, "input_threads": 1,
 }
-
-
-class BlurPoolConv2d(torch.nn.Module):
-    """ffcv-imagenet's train_imagenet.py."""
-
-    def __init__(self, conv):
-        super().__init__()
-        filter = torch.tensor([[[[1, 2, 1], [2, 4, 2], [1, 2, 1]]]]) / 16.0
-        self.conv = conv
-        self.register_buffer("blur_filter", filter.repeat(conv.in_channels, 1, 1, 1))
-
-    def forward(self, x):
-        blurred = F.conv2d(x, self.blur_filter, stride=1, padding=(1, 1), groups=self.conv.in_channels)
-        return self.conv(blurred)
-
-
-def apply_blurpool(module):
-    for name, child in module.named_children():
-        if isinstance(child, torch.nn.Conv2d) and max(child.stride) > 1 and child.in_channels >= 16:
-            setattr(module, name, BlurPoolConv2d(child))
-        else:
-            apply_blurpool(child)
 
 
 class Steps:

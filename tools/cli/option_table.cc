@@ -1,10 +1,16 @@
 #include "tools/cli/option_table.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "tools/cli/run_tool.h"
 
 namespace imgpack::cli {
+
+void append(std::vector<Option>& options, std::vector<Option> more) {
+  options.insert(options.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
 
 Option threads_option() {
   return {.name = "threads",

@@ -70,6 +70,9 @@ struct Program {
   std::vector<Topic> topics = {};               // What `PROGRAM help TOPIC` explains.
 };
 
+// Puts `more` behind `options`.
+void append(std::vector<Option>& options, std::vector<Option> more);
+
 // Rows that several verbs share, so that they read the same everywhere.
 Option threads_option();  // --threads N, -j; 0: all cores that this process may use.
 Option json_option();     // --json

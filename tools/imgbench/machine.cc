@@ -3,23 +3,13 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <thread>
 
+#include "engine/data/machine.h"
 #include "tools/cli/build_details.h"
 
 namespace imgbench {
 namespace {
-
-std::string cpu_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    const size_t colon = line.find(": ");
-    if (colon != std::string::npos && (line.starts_with("model name") || line.starts_with("Model")))
-      return line.substr(colon + 2);
-  }
-  return "unknown";
-}
 
 std::string widest_simd() {
 #if defined(__x86_64__)
@@ -37,7 +27,7 @@ std::string widest_simd() {
 
 Machine this_machine() {
   Machine machine;
-  machine.cpu = cpu_name();
+  machine.cpu = imgtrain::data::cpu_name();
   machine.cores = std::thread::hardware_concurrency();
   machine.simd = widest_simd();
   machine.memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));

@@ -143,7 +143,7 @@ cli::Verb export_verb() {
                    .help = "Image bytes per tar or TFRecord file, at most.",
                    .default_value = "1GiB"},
                   cli::quiet_option()};
-  for (cli::Option& option : selection_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, selection_options());
   verb.examples = {{"imgpack export imagenet.shards tars --format webdataset --split train", "For WebDataset."}};
   verb.exit_status = cli::usual_exit_status({{4, "a record or the index is damaged"},
                                              {5, "the dataset is of a version that this build does not read"},

@@ -148,7 +148,7 @@ std::vector<cli::Option> pack_options() {
        .help = "Stop when more than N images cannot be packed.",
        .default_value = "1000"},
   };
-  for (cli::Option& option : label_options()) options.push_back(std::move(option));
+  cli::append(options, label_options());
   options.push_back(
       in_group(kLabelGroup, {.name = "real",
                              .value = "FILE",

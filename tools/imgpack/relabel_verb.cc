@@ -118,7 +118,7 @@ cli::Verb relabel_verb() {
                    .repeatable = true},
                   links_option(),
                   {.name = "csv", .value = "", .help = "Write a CSV of the labels and no tree."}};
-  for (cli::Option& option : label_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, label_options());
   verb.examples = {{"imgpack relabel /mnt/data/imagenet /mnt/data/imagenet-val", "A tree that ImageFolder reads."},
                    {"imgpack relabel /mnt/data/imagenet val.csv --csv", "A table of the labels."}};
   verb.exit_status = cli::usual_exit_status({{0, "done, or made before from the same labels"}});

@@ -181,7 +181,7 @@ cli::Verb repair_verb() {
       cli::quiet_option(),
       cli::json_option(),
   };
-  for (cli::Option& option : label_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, label_options());
   verb.examples = {{"imgpack repair imagenet.shards", "Repair from what is there."},
                    {"imgpack repair imagenet.shards --source /mnt/data/imagenet", "Bring lost images back."}};
   verb.exit_status =

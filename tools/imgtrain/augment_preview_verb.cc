@@ -48,8 +48,8 @@ cli::Verb augment_preview_verb() {
       {.name = "png", .value = "FILE", .help = "File to write.", .default_value = "augment-preview.png"});
   verb.options.push_back({.name = "images", .value = "N", .help = "Images to show.", .default_value = "6"});
   verb.options.push_back({.name = "columns", .value = "N", .help = "Draws of each.", .default_value = "8"});
-  for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
-  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, config_options());
+  cli::append(verb.options, url_options());
   verb.examples = {{"imgtrain augment-preview --shards DIR --recipe a3", "what recipe a3 does to its images"}};
   verb.exit_status = cli::usual_exit_status({{4, "shards are damaged"}});
   verb.run = run;

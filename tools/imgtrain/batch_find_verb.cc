@@ -91,8 +91,8 @@ cli::Verb batch_find_verb() {
                           .default_value = "1000"});
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
-  for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
-  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, config_options());
+  cli::append(verb.options, url_options());
   verb.examples = {{"imgtrain batch-find --recipe reference", "on the machine that will train"}};
   verb.exit_status = cli::usual_exit_status({{1, "failed, or not even the smallest fits"}});
   verb.run = run;

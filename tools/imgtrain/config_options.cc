@@ -88,6 +88,15 @@ std::vector<cli::Option> config_options(const std::vector<std::string>& fields) 
   return options;
 }
 
+std::vector<cli::Option> run_options(const std::vector<std::string>& fields, const std::string& group) {
+  std::vector<cli::Option> options = config_options(fields);
+  for (cli::Option& option : options) {
+    option.default_value.clear();  // Those of the run, not of an empty configuration.
+    option.group = group;
+  }
+  return options;
+}
+
 std::vector<cli::Option> layer_options() {
   std::vector<std::string> names;
   for (unsigned i = 0; i < kEmbeddedRecipeCount; ++i) names.emplace_back(kEmbeddedRecipes[i].name);

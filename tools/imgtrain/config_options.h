@@ -15,6 +15,9 @@ namespace imgtrain {
 std::vector<imgpack::cli::Option> config_options();
 std::vector<imgpack::cli::Option> config_options(const std::vector<std::string>& fields);
 
+// Rows for fields that a verb takes from a run where they are not given: no defaults of their own, under `group`.
+std::vector<imgpack::cli::Option> run_options(const std::vector<std::string>& fields, const std::string& group = {});
+
 // --recipe and --config.
 std::vector<imgpack::cli::Option> layer_options();
 

@@ -36,7 +36,7 @@ cli::Verb config_verb() {
       {.name = "list", .value = "", .help = "Print a list instead, with the origin of every value."});
   verb.options.push_back(
       {.name = "schema", .value = "", .help = "Print the JSON Schema of configurations and nothing else."});
-  for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, config_options());
   verb.examples = {{"imgtrain config --recipe fast --batch 512 > my.json", "a file to change and to give to --config"}};
   verb.exit_status = cli::usual_exit_status();
   verb.run = run;

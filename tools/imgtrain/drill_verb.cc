@@ -168,8 +168,8 @@ cli::Verb drill_verb() {
       "would stop it, goes on from the checkpoint, and says how long each took. The folder is removed.";
   verb.options = layer_options();
   verb.options.push_back(cli::json_option());
-  for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
-  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, config_options());
+  cli::append(verb.options, url_options());
   verb.examples = {{"imgtrain drill --shards DIR --recipe fast", "before renting a spot machine for it"}};
   verb.exit_status = cli::usual_exit_status({{1, "failed, or a save takes longer than a notice gives"}});
   verb.run = run;

@@ -99,8 +99,8 @@ cli::Verb estimate_verb() {
                           .default_value = "1000"});
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
-  for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
-  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, config_options());
+  cli::append(verb.options, url_options());
   verb.examples = {{"imgtrain estimate --shards sample.shards --images 1281167 --recipe reference",
                     "the whole ImageNet from a sample of it"}};
   verb.exit_status = cli::usual_exit_status({{4, "shards are damaged"}});

@@ -148,16 +148,12 @@ cli::Verb eval_verb() {
       cli::json_option(),
       cli::quiet_option(),
   };
-  for (cli::Option& option : rank_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, rank_options());
   const std::vector<std::string> fields = {
       "shards",        "eval_size",  "eval_resize", "eval_crop_ratio", "eval_flip",    "eval_batch",
       "interpolation", "decoder",    "precision",   "device",          "threads",      "input_threads",
       "slots",         "page_cache", "cache_dir",   "on_bad_record",   "rank_timeout", "log_seconds"};
-  for (cli::Option& option : config_options(fields)) {
-    option.default_value.clear();  // Those of the run, not of an empty configuration.
-    option.group.clear();
-    verb.options.push_back(std::move(option));
-  }
+  cli::append(verb.options, run_options(fields));
   for (cli::Option& option : url_options()) {
     option.group.clear();
     option.help = "Where --shards is a URL: " + option.help;

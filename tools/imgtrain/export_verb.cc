@@ -114,12 +114,8 @@ cli::Verb export_verb() {
       {.name = "examples", .value = "DIR", .help = "space: images that the page offers to try."},
       cli::json_option(),
   };
-  for (cli::Option& option : weights_options()) verb.options.push_back(std::move(option));
-  for (cli::Option& option : config_options({"eval_size", "eval_resize", "eval_crop_ratio", "interpolation"})) {
-    option.default_value.clear();  // Those of the run, not of an empty configuration.
-    option.group.clear();
-    verb.options.push_back(std::move(option));
-  }
+  cli::append(verb.options, weights_options());
+  cli::append(verb.options, run_options({"eval_size", "eval_resize", "eval_crop_ratio", "interpolation"}));
   verb.examples = {{"imgtrain export runs/r1 --out export", "every format, and the model card"},
                    {"imgtrain export runs/r1 --out web --format onnx --with-preprocessing --fold-bn",
                     "one file that takes decoded images"},

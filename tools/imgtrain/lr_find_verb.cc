@@ -98,8 +98,8 @@ cli::Verb lr_find_verb() {
   verb.options.push_back({.name = "plot", .value = "FILE", .help = "Draw the curve: a .png or .svg file (gnuplot)."});
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
-  for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
-  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, config_options());
+  cli::append(verb.options, url_options());
   verb.examples = {{"imgtrain lr-find --shards DIR --recipe fast --plot lr.png", "look before the run is paid for"}};
   verb.exit_status = cli::usual_exit_status({{1, "failed, or the loss never fell"}});
   verb.run = run;

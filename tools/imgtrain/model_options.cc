@@ -50,10 +50,8 @@ std::vector<cli::Option> predictor_options() {
                      .value = "",
                      .help = "Turn images as their EXIF data asks, as phones mean it. Off: pixels as stored, which is "
                              "what training and evaluation see."});
-  for (cli::Option& option : config_options({"eval_size", "eval_resize", "eval_crop_ratio", "eval_flip",
-                                             "interpolation", "precision", "device", "threads"})) {
-    option.default_value.clear();  // Those of the run, not of an empty configuration.
-    option.group.clear();
+  for (cli::Option& option : run_options({"eval_size", "eval_resize", "eval_crop_ratio", "eval_flip", "interpolation",
+                                          "precision", "device", "threads"})) {
     if (option.name == "precision") option.default_value = "fp32";
     options.push_back(std::move(option));
   }

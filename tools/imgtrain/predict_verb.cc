@@ -244,14 +244,11 @@ cli::Verb predict_verb() {
        .default_value = "number",
        .choices = {"number", "wnid"}},
   };
-  for (cli::Option& option : predictor_options()) verb.options.push_back(std::move(option));
-  for (cli::Option& option :
-       config_options({"eval_batch", "input_threads", "slots", "page_cache", "cache_dir", "on_bad_record"})) {
-    option.default_value.clear();
-    option.group = "WITH --shards";
-    verb.options.push_back(std::move(option));
-  }
-  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, predictor_options());
+  cli::append(verb.options,
+              run_options({"eval_batch", "input_threads", "slots", "page_cache", "cache_dir", "on_bad_record"},
+                          "WITH --shards"));
+  cli::append(verb.options, url_options());
   verb.examples = {
       {"imgtrain predict runs/r1 cat.jpg", "the five likeliest classes"},
       {"find photos -name '*.webp' | imgtrain predict runs/r1 - --json", "a list of files, answers as JSON lines"},

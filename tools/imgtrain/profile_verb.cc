@@ -64,8 +64,8 @@ cli::Verb profile_verb() {
                           .default_value = "1000"});
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
-  for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
-  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, config_options());
+  cli::append(verb.options, url_options());
   verb.examples = {{"imgtrain profile --recipe fast", "the step of a recipe on the machine that will train"},
                    {"imgtrain profile --recipe fast --no-fused", "with libtorch's separate operations"},
                    {"imgtrain profile --batch 8 --bn-group 8 --train-size 64 --trace step.json",

@@ -87,12 +87,8 @@ cli::Verb report_verb() {
   const std::vector<std::string> fields = {
       "shards", "eval_size", "eval_resize",   "eval_crop_ratio", "eval_flip",     "eval_batch", "precision",
       "device", "threads",   "input_threads", "cache_dir",       "on_bad_record", "log_seconds"};
-  for (cli::Option& option : config_options(fields)) {
-    option.default_value.clear();  // Those of the run, not of an empty configuration.
-    option.group.clear();
-    verb.options.push_back(std::move(option));
-  }
-  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, run_options(fields));
+  cli::append(verb.options, url_options());
   verb.examples = {{"imgtrain report runs/r1", "runs/r1/report.html"},
                    {"imgtrain report runs/r1 --layer layer3 --images 100 --json r1.json",
                     "more images, a finer map, the numbers for a script"},

@@ -35,7 +35,7 @@ cli::Verb schedule_verb() {
   verb.options.push_back(
       {.name = "images", .value = "N", .help = "Images in the training split.", .default_value = "1281167"});
   verb.options.push_back({.name = "stride", .value = "N", .help = "Print every Nth step.", .default_value = "1"});
-  for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, config_options());
   verb.examples = {{"imgtrain schedule --recipe reference --stride 715", "the rate at the start of every epoch"}};
   verb.exit_status = cli::usual_exit_status();
   verb.run = run;

@@ -112,7 +112,7 @@ cli::Verb serve_verb() {
       "it where others can reach it.\n\n"
       "SIGTERM and Ctrl-C let running requests finish.";
   verb.positionals = {model_positional()};
-  for (cli::Option& option : server_options("8080")) verb.options.push_back(std::move(option));
+  cli::append(verb.options, server_options("8080"));
   const std::vector<cli::Option> own = {
       {.name = "examples", .value = "DIR", .help = "JPEG, PNG and WebP files that the page offers to try, 24 at most."},
       {.name = "lambda",

@@ -138,11 +138,11 @@ cli::Verb train_verb() {
        .value = "N",
        .help = "Port of that page, and a wish for it; 0: a free one. One that is taken is a warning.",
        .default_value = "8081"});
-  for (cli::Option& option : rank_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, rank_options());
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
-  for (cli::Option& option : config_options()) verb.options.push_back(std::move(option));
-  for (cli::Option& option : url_options()) verb.options.push_back(std::move(option));
+  cli::append(verb.options, config_options());
+  cli::append(verb.options, url_options());
   verb.examples = {
       {"imgtrain --shards DIR --recipe fast --duration 24ep --extend",
        "train on for longer than was asked for at first"},

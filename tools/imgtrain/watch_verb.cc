@@ -68,7 +68,7 @@ cli::Verb watch_verb() {
       {.name = "on-demand", .value = "", .help = "Take its on-demand price instead."},
       {.name = "price", .value = "DOLLARS", .help = "Dollars an hour, instead of --instance."},
   };
-  for (cli::Option& option : server_options("8081")) verb.options.push_back(std::move(option));
+  cli::append(verb.options, server_options("8081"));
   verb.options.push_back(cli::json_option());
   verb.options.push_back(cli::quiet_option());
   verb.examples = {{"imgtrain watch runs/r1", "a page on http://127.0.0.1:8081/"},

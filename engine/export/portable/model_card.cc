@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "engine/model/portable/pixel_statistics.h"
+#include "format/quantity_text.h"
 
 namespace imgtrain {
 namespace {
@@ -25,12 +26,6 @@ json::array numbers(const std::array<double, 3>& values) {
 std::string percent(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f %%", value);
-  return text;
-}
-
-std::string with_commas(uint64_t value) {
-  std::string text = std::to_string(value);
-  for (size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
   return text;
 }
 
@@ -114,8 +109,8 @@ std::string to_markdown(const ModelCard& card) {
   const std::string name = model_name(card.options);
   std::string text = "# " + name + "\n\n";
   text += "An image classifier: " + name + variant_text(card.options) + ", " +
-          with_commas(static_cast<uint64_t>(card.options.num_classes)) + " classes, " + with_commas(card.parameters) +
-          " parameters.\n\n## How good it is\n\n";
+          imgpack::format_count(static_cast<uint64_t>(card.options.num_classes)) + " classes, " +
+          imgpack::format_count(card.parameters) + " parameters.\n\n## How good it is\n\n";
   if (card.accuracy) {
     text += "Top-1 " + percent(card.accuracy->top1) + ", top-5 " + percent(card.accuracy->top5) + " on the split `" +
             card.validation_split + "`, every image counted once.\n";
@@ -130,7 +125,8 @@ std::string to_markdown(const ModelCard& card) {
   if (!card.files.empty()) {
     text += "\n## Files\n\n| file | format | bytes | input and output |\n|---|---|---|---|\n";
     for (const CardFile& file : card.files)
-      text += "| " + file.name + " | " + file.format + " | " + with_commas(file.bytes) + " | " + file.input + " |\n";
+      text += "| " + file.name + " | " + file.format + " | " + imgpack::format_count(file.bytes) + " | " + file.input +
+              " |\n";
   }
   text += "\n## Where it comes from\n\n";
   if (card.run) {

@@ -25,6 +25,9 @@ enum class BlurPool {
 // Channels below the stem's are not blurred.
 inline constexpr int64_t kMinBlurChannels = 16;
 
+// What every batch norm adds to a variance; no option changes it.
+inline constexpr double kBatchNormEps = 1e-5;
+
 enum class WeightRule {
   kTorchvision,  // Kaiming-normal over the fan-out; norms 1 and 0; the classifier uniform.
   kComposer,     // Kaiming-normal over the fan-in, the classifier too, its bias -log(classes); norms uniform in [0, 1).

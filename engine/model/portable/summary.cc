@@ -5,12 +5,12 @@
 #include <utility>
 
 #include "format/error.h"
+#include "format/quantity_text.h"
 
 namespace imgtrain {
 namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
-constexpr int64_t kMinBlurChannels = 16;
 constexpr int64_t kMaxSize = 1 << 16;  // Pixels a side; keeps every product here inside 64 bits.
 
 // Channels, height and width of what flows between layers.
@@ -177,10 +177,8 @@ class Walk {
   Shape at_;
 };
 
-std::string with_commas(int64_t n) {
-  std::string digits = std::to_string(n);
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
-  return digits;
+std::string count_text(int64_t n) {
+  return imgpack::format_count(static_cast<uint64_t>(n));
 }
 
 std::string shape_text(const std::vector<int64_t>& shape) {
@@ -228,11 +226,11 @@ std::string to_text(const ModelSummary& summary) {
     const std::string label = layer.kind + "-" + std::to_string(++number);
     text +=
         line("%-22s %-24s %22s %15s %20s\n", label.c_str(), layer.name.c_str(), shape_text(layer.output_shape).c_str(),
-             with_commas(layer.parameters).c_str(), layer.macs ? with_commas(layer.macs).c_str() : "");
+             count_text(layer.parameters).c_str(), layer.macs ? count_text(layer.macs).c_str() : "");
   }
   text += double_rule + "\n";
-  text += "Total parameters: " + with_commas(summary.parameters) + "\n";
-  text += "Multiply-adds of one image: " + with_commas(summary.macs) + "\n";
+  text += "Total parameters: " + count_text(summary.parameters) + "\n";
+  text += "Multiply-adds of one image: " + count_text(summary.macs) + "\n";
   text += rule + "\n";
   text += line("Input size (MB): %.2f\n", summary.input_mib);
   text += line("Forward/backward pass size (MB): %.2f\n", summary.forward_backward_mib);

@@ -157,6 +157,7 @@ struct RunConfig {
   // This machine.
   DeviceKind device = DeviceKind::kAuto;
   bool fused = true;
+  bool cuda_graphs = false;
   int64_t threads = 0;
   int64_t input_threads = 0;
   int64_t slots = 3;

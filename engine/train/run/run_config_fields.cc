@@ -461,6 +461,10 @@ std::vector<Field> machine_fields() {
            "On CUDA, let kernels of this program's own do batch norm, addition and ReLU in one operation, and make a "
            "batch of bytes the network's input in one; false: libtorch's separate operations. Results differ in "
            "rounding"),
+      flag(
+          "cuda_graphs", kMachine, &C::cuda_graphs,
+          "On CUDA, record whole steps as CUDA graphs and replay them, each after it was tried beside the step itself; "
+          "where that cannot be, a warning says why and steps are queued as ever"),
       integer("threads", kMachine, &C::threads, 0, 4096,
               "Compute threads on the CPU; 0: all cores this process may use"),
       integer(

@@ -123,7 +123,8 @@ std::vector<ProfiledLayer> by_kind(const std::vector<ProfiledLayer>& layers) {
 std::string to_text(const StepProfile& p) {
   std::ostringstream out;
   out << p.model << " at " << p.size << " px, batch " << p.batch << " in groups of " << p.group << ", " << p.precision
-      << (p.fused ? ", fused kernels" : ", separate kernels") << ", on " << p.device << "\n";
+      << (p.fused ? ", fused kernels" : ", separate kernels") << (p.cuda_graphs ? ", replayed as CUDA graphs" : "")
+      << ", on " << p.device << "\n";
   out << "step: " << fixed_text(1e3 * p.step_seconds.median, 2) << " ms (from "
       << fixed_text(1e3 * p.step_seconds.least, 2) << " to " << fixed_text(1e3 * p.step_seconds.most, 2) << " over "
       << p.rounds << " rounds of " << p.steps << "), " << fixed_text(p.images_per_second.median, 1) << " images/s from "
@@ -164,6 +165,7 @@ boost::json::object to_json(const StepProfile& p) {
           {"model", p.model},
           {"precision", p.precision},
           {"fused", p.fused},
+          {"cuda_graphs", p.cuda_graphs},
           {"batch", p.batch},
           {"group", p.group},
           {"size", p.size},

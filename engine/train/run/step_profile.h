@@ -44,7 +44,8 @@ Spread spread_of(std::vector<double> values);  // REQUIRES: not empty.
 
 struct StepProfile {
   std::string device, model, precision;
-  bool fused = false;  // Whether this program's own kernels ran.
+  bool fused = false;        // Whether this program's own kernels ran.
+  bool cuda_graphs = false;  // Whether steps were replayed, those that nobody observed.
   int64_t batch = 0, group = 0, size = 0;
   int64_t rounds = 0, steps = 0;  // Timed rounds of so many steps each.
   Spread step_seconds;            // Of steps that nobody observed.

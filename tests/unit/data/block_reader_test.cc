@@ -177,7 +177,7 @@ TEST(CachePolicy, KeepsWhatFitsAndReadsTheRestPastTheCache) {
   EXPECT_EQ(decide_cache(CacheMode::kAuto, 140 * gib, 0).mode, CacheMode::kKeep);
   EXPECT_EQ(decide_cache(CacheMode::kDrop, 1, 16 * gib).mode, CacheMode::kDrop);
   EXPECT_EQ(decide_cache(CacheMode::kAuto, 13 * gib, 16 * gib).reason,
-            "13.0 GiB of shards, 16.0 GiB of memory available: every epoch is read from the disk");
+            "13 GiB of shards, 16 GiB of memory available: every epoch is read from the disk");
   EXPECT_GT(available_memory_bytes(), 0u);
 }
 

@@ -125,9 +125,9 @@ TEST(DoctorFindings, MemoryBelowWhatTrainingTakesIsSaid) {
   Facts facts = healthy();
   facts.memory.available_bytes = kGib;
   facts.memory.limit_bytes = 2 * kGib;
-  expect(facts, "memory.available", Level::kWarning, "the control group's limit is 2.0 GiB", "--slots");
+  expect(facts, "memory.available", Level::kWarning, "the control group's limit is 2 GiB", "--slots");
   facts.memory.available_bytes = kGib / 4;
-  expect(facts, "memory.available", Level::kProblem, "0.2 GiB", "docker run -m");
+  expect(facts, "memory.available", Level::kProblem, "256 MiB", "docker run -m");
 }
 
 TEST(DoctorFindings, SmallSharedMemoryMattersForSeveralGpusOnly) {
@@ -194,7 +194,7 @@ TEST(DoctorFindings, FoldersAreJudgedBySpaceAndSpeed) {
                     .write_error = {},
                     .read_mib_s = 125,
                     .past_cache = true}};
-  expect(facts, "folder.space", Level::kOk, "/data (ext4) has 500.0 GiB free", "");
+  expect(facts, "folder.space", Level::kOk, "/data (ext4) has 500 GiB free", "");
   expect(facts, "folder.write", Level::kOk, "120 MiB/s", "");
   expect(facts, "folder.read", Level::kOk, "at most 1164 images", "");
   facts.folders.front().read_mib_s = 20;

@@ -18,11 +18,12 @@ using test::TarEnd;
 class MaliciousArchive : public testing::Test {
  protected:
   // Names and sizes of all images, read through.
-  std::vector<std::string> walk(const std::string& archive, const std::string& name = "x.tar") {
+  std::vector<std::string> walk(const std::string& archive, const std::string& name = "x.tar",
+                                const ArchiveLimits& limits = {}) {
     fs_.set_bytes("/a/" + name, archive);
     const auto set = find_archives(fs_, "/a/" + name);
     if (!set) throw Error(ErrorKind::kInvalidInput, "no archive");
-    ArchiveWalk walk(fs_, *set);
+    ArchiveWalk walk(fs_, *set, limits);
     std::vector<std::string> images;
     while (const auto index = walk.next()) {
       const size_t bytes = walk.read().size();
@@ -60,6 +61,19 @@ TEST_F(MaliciousArchive, SizesThatAreOnlyClaimedCostNothing) {
   expect_refused(make_tar({{"a.jpg", "x", '0', "", 1ull << 29}}), "damaged or cut off");
   expect_refused(make_tar({{"a.csv", "x", '0', "", 1ull << 33}}), "file is too large");
   expect_refused(make_tar({{"a.bin", "x", '0', "", 1ull << 62}}), "damaged or cut off");
+}
+
+TEST_F(MaliciousArchive, MoreNamesOrLabelsThanMayBeHeldAreRefused) {
+  std::vector<PackedFile> files;
+  for (int i = 0; i < 100; ++i) files.push_back({"a/" + std::string(80, 'x') + std::to_string(i) + ".jpg", "y"});
+  const std::string names = make_tar(files);
+  // About 88 + 128 bytes each.
+  EXPECT_EQ(walk(names, "x.tar", {.name_bytes = 25'000}).size(), 100u);
+  EXPECT_ERROR(walk(names, "x.tar", {.name_bytes = 20'000}), ErrorKind::kInvalidInput, "archive has too many files");
+  const std::string labels =
+      make_tar({{"a.csv", std::string(600, 'x')}, {"b.csv", std::string(600, 'y')}, {"c.jpg", "z"}});
+  EXPECT_EQ(walk(labels, "x.tar", {.text_bytes = 1200}).size(), 1u);
+  EXPECT_ERROR(walk(labels, "x.tar", {.text_bytes = 1199}), ErrorKind::kInvalidInput, "too large");
 }
 
 TEST_F(MaliciousArchive, ArchivesNestedTooDeeplyAreRefused) {

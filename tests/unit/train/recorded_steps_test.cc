@@ -1,0 +1,260 @@
+#include "engine/train/recorded_steps.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+#include "engine/model/weights.h"
+#include "engine/train/training_step.h"
+
+namespace imgtrain {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr int64_t kClasses = 5;
+constexpr int kStepsBeforeRecording = 3;
+
+// What a device does, without one: a recording is the work itself, with every number that the host handed over while it
+// was recorded.
+class Rerun : public StepRecording {
+ public:
+  explicit Rerun(std::function<void()> work) : work_(std::move(work)) {}
+  void replay() override { work_(); }
+
+ private:
+  std::function<void()> work_;
+};
+
+class RerunRecorder : public StepRecorder {
+ public:
+  std::unique_ptr<StepRecording> record(const std::function<void()>& work) override {
+    return std::make_unique<Rerun>(work);
+  }
+};
+
+class RefusingRecorder : public StepRecorder {
+ public:
+  std::unique_ptr<StepRecording> record(const std::function<void()>&) override {
+    throw std::runtime_error("operation not permitted when stream is capturing");
+  }
+};
+
+// A recording that does not do what was recorded.
+class WrongRecorder : public StepRecorder {
+ public:
+  explicit WrongRecorder(int times) : times_(times) {}
+  std::unique_ptr<StepRecording> record(const std::function<void()>& work) override {
+    return std::make_unique<Rerun>([work, times = times_] {
+      for (int i = 0; i < times; ++i) work();
+    });
+  }
+
+ private:
+  int times_;
+};
+
+RunConfig config_for(int64_t batch, int64_t group) {
+  RunConfig config;
+  config.depth = 18;
+  config.batch = batch;
+  config.bn_group = group;
+  config.precision = Precision::kFp32;
+  config.cuda_graphs = true;
+  return config;
+}
+
+DeviceBatch batch_of(int64_t count, uint64_t step, torch::Device device = torch::kCPU) {
+  torch::manual_seed(100 + step);
+  DeviceBatch batch;
+  batch.count = batch.global_count = count;
+  batch.labels = torch::randint(kClasses, {count}, torch::kLong).to(device);
+  batch.images = torch::randint(256, {count, 32, 32, 3}, torch::kLong).to(torch::kUInt8).to(device);
+  return batch;
+}
+
+struct Trial {
+  explicit Trial(const RunConfig& config, std::unique_ptr<StepRecorder> recorder = nullptr,
+                 torch::Device on = torch::kCPU)
+      : device(on),
+        sync(make_gradient_sync(Launch(), device)),
+        model(make(device)),
+        step(model, config, device, *sync, std::move(recorder)),
+        totals(device) {}
+  static ResNet make(torch::Device device) {
+    torch::manual_seed(1);
+    ResNet model(ResNetOptions{.depth = 18, .num_classes = kClasses});
+    model->to(device);
+    to_channels_last(*model);
+    return model;
+  }
+  void run(const std::vector<int64_t>& counts) {
+    for (const int64_t count : counts) {
+      const double lr = 0.01 / static_cast<double>(done + 1);  // Another one in each step.
+      step.run(batch_of(count, done, device), {{lr, 0.9}, done, 0}, totals);
+      ++done;
+    }
+  }
+  torch::Device device;
+  std::unique_ptr<GradientSync> sync;
+  ResNet model;
+  TrainingStep step;
+  DeviceTotals totals;
+  uint64_t done = 0;
+};
+
+// Weights, statistics and optimizer state. The rate is a float here and a double there.
+void expect_equal(Trial& found, Trial& expected, double tolerance = 1e-5) {
+  const auto close = [&](const NamedTensors& a, const NamedTensors& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+      const torch::Tensor x = a[i].second.detach().to(torch::kDouble), y = b[i].second.detach().to(torch::kDouble);
+      EXPECT_LE((x - y).norm().item<double>(), tolerance * (1e-3 + y.norm().item<double>())) << a[i].first;
+    }
+  };
+  close(state_dict(*found.model), state_dict(*expected.model));
+  close(found.step.optimizer().state(), expected.step.optimizer().state());
+  const Totals a = found.totals.read(), b = expected.totals.read();
+  EXPECT_EQ(a.samples, b.samples);
+  EXPECT_NEAR(a.loss_sum, b.loss_sum, tolerance * b.loss_sum);
+}
+
+RunConfig without_graphs(RunConfig config) {
+  config.cuda_graphs = false;
+  return config;
+}
+
+TEST(RecordedSteps, TrainAsTheStepsThemselvesDo) {
+  for (const int64_t group : {8, 4}) {
+    RunConfig config = config_for(8, group);
+    config.mixup = 0.2;
+    config.label_smoothing = 0.1;
+    Trial recorded(config, std::make_unique<RerunRecorder>()), plain(without_graphs(config));
+    const std::vector<int64_t> counts(7, 8);
+    recorded.run(counts);
+    plain.run(counts);
+    expect_equal(recorded, plain);
+    ASSERT_NE(recorded.step.recorded(), nullptr);
+    EXPECT_EQ(recorded.step.recorded()->refusal(), "");
+    EXPECT_EQ(recorded.step.recorded()->replayed(), 7u - kStepsBeforeRecording);
+    EXPECT_EQ(plain.step.recorded(), nullptr);
+  }
+}
+
+TEST(RecordedSteps, EveryOptimizerTakesItsRateFromTheDevice) {
+  for (const OptimizerKind kind : {OptimizerKind::kSgd, OptimizerKind::kAdamW}) {
+    for (const bool decoupled : {false, true}) {
+      RunConfig config = config_for(4, 4);
+      config.optimizer = kind;
+      config.decoupled_decay = decoupled;
+      config.weight_decay = 0.1;
+      config.lr = 0.01;
+      config.eps = 1e-8;
+      config.clip_norm = 1;
+      Trial recorded(config, std::make_unique<RerunRecorder>()), plain(without_graphs(config));
+      const std::vector<int64_t> counts(6, 4);
+      recorded.run(counts);
+      plain.run(counts);
+      // Adam divides by gradients near zero.
+      expect_equal(recorded, plain, kind == OptimizerKind::kAdamW ? 1e-3 : 1e-5);
+      EXPECT_EQ(recorded.step.recorded()->replayed(), 6u - kStepsBeforeRecording);
+    }
+  }
+}
+
+TEST(RecordedSteps, EachKindOfStepHasARecordingOfItsOwn) {
+  const RunConfig config = config_for(8, 4);
+  Trial recorded(config, std::make_unique<RerunRecorder>()), plain(without_graphs(config));
+  // A shorter last batch now and then; it has been seen four times in the end, the whole one ten times.
+  const std::vector<int64_t> counts = {8, 8, 6, 8, 8, 6, 8, 8, 6, 8, 8, 6, 8, 8};
+  recorded.run(counts);
+  plain.run(counts);
+  expect_equal(recorded, plain);
+  EXPECT_EQ(recorded.step.recorded()->replayed(), (10u - kStepsBeforeRecording) + (4u - kStepsBeforeRecording));
+}
+
+TEST(RecordedSteps, ADeviceThatRefusesCostsNoStep) {
+  const RunConfig config = config_for(4, 4);
+  Trial recorded(config, std::make_unique<RefusingRecorder>()), plain(without_graphs(config));
+  const std::vector<int64_t> counts(6, 4);
+  recorded.run(counts);
+  plain.run(counts);
+  expect_equal(recorded, plain);
+  EXPECT_EQ(recorded.step.recorded()->replayed(), 0u);
+  EXPECT_THAT(recorded.step.recorded()->refusal(), HasSubstr("not permitted when stream is capturing"));
+}
+
+TEST(RecordedSteps, ARecordingThatDoesSomethingElseIsFoundOut) {
+  for (const int times : {0, 2}) {
+    const RunConfig config = config_for(4, 4);
+    Trial recorded(config, std::make_unique<WrongRecorder>(times)), plain(without_graphs(config));
+    const std::vector<int64_t> counts(6, 4);
+    recorded.run(counts);
+    plain.run(counts);
+    expect_equal(recorded, plain);
+    EXPECT_EQ(recorded.step.recorded()->replayed(), 0u) << times;
+    EXPECT_THAT(recorded.step.recorded()->refusal(), HasSubstr("elsewhere than the step itself")) << times;
+  }
+}
+
+TEST(RecordedSteps, AStepThatTheScalerSkippedProvesNothing) {
+  RunConfig config = config_for(2, 2);
+  config.precision = Precision::kFp16;
+  config.loss_scale_init = 1e30;  // Infinite in half precision.
+  Trial run(config, std::make_unique<WrongRecorder>(0));
+  run.run(std::vector<int64_t>(kStepsBeforeRecording + 2, 2));
+  EXPECT_EQ(run.step.recorded()->replayed(), 0u);
+  EXPECT_THAT(run.step.recorded()->refusal(), IsEmpty());
+}
+
+TEST(RecordedSteps, SayWhyAConfigurationCannotBeRecorded) {
+  const RunConfig config = config_for(8, 8);
+  EXPECT_THAT(why_not_recorded(config, 1), IsEmpty());
+  EXPECT_THAT(why_not_recorded(config, 4), HasSubstr("4 ranks"));
+  RunConfig other = config;
+  other.sam_rho = 0.1;
+  EXPECT_THAT(why_not_recorded(other, 1), HasSubstr("sam_rho"));
+  other = config;
+  other.drop_path = 0.1;
+  EXPECT_THAT(why_not_recorded(other, 1), HasSubstr("drop_path"));
+  other = config;
+  other.optimizer = OptimizerKind::kLamb;
+  EXPECT_THAT(why_not_recorded(other, 1), HasSubstr("LAMB"));
+  other = config;
+  other.schedule = ScheduleKind::kOneCycle;
+  other.onecycle_cycle_momentum = true;
+  EXPECT_THAT(why_not_recorded(other, 1), HasSubstr("momentum"));
+}
+
+TEST(RecordedSteps, WithoutADeviceThatRecordsStepsAreQueuedAsEver) {
+  const RunConfig config = config_for(4, 4);
+  Trial run(config), plain(without_graphs(config));
+  run.run({4, 4});
+  plain.run({4, 4});
+  EXPECT_EQ(run.step.recorded(), nullptr);
+  expect_equal(run, plain, 0);
+}
+
+TEST(RecordedStepsOnCuda, TrainAsTheStepsThemselvesDo) {
+  if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device here";
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16, Precision::kFp16}) {
+    RunConfig config = config_for(16, 8);
+    config.mixup = 0.2;
+    config.precision = precision;
+    config.loss_scale_init = 256;
+    const torch::Device device(torch::kCUDA, 0);
+    Trial recorded(config, nullptr, device), plain(without_graphs(config), nullptr, device);
+    const std::vector<int64_t> counts(10, 16);
+    recorded.run(counts);
+    plain.run(counts);
+    expect_equal(recorded, plain, precision == Precision::kFp32 ? 1e-2 : 0.1);
+    ASSERT_NE(recorded.step.recorded(), nullptr);
+    EXPECT_EQ(recorded.step.recorded()->refusal(), "");
+    EXPECT_EQ(recorded.step.recorded()->replayed(), 10u - kStepsBeforeRecording);
+  }
+}
+
+}  // namespace
+}  // namespace imgtrain
