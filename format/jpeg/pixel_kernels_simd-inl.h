@@ -20,11 +20,12 @@ inline constexpr int kVectorBytes = static_cast<int>(hn::MaxLanes(D8()));
 inline constexpr int kLanes16 = kVectorBytes / 2;
 inline constexpr int kBlocksAtOnce = kVectorBytes / 16;  // A row of eight coefficients fills a 128-bit block.
 
-// a[2i] * b[2i] + a[2i+1] * b[2i+1] + c
-HWY_INLINE V32 multiply_pairs(V16 a, V16 b, V32 c) {
+// a[2i] * b[2i] + a[2i+1] * b[2i+1]. Sums begin at zero: which lanes a target adds up in the end is its own affair, so
+// that anything else in them could be counted twice, or not at all.
+HWY_INLINE V32 multiply_pairs(V16 a, V16 b) {
   const D32 d;
   V32 odd = hn::Zero(d);
-  const V32 even = hn::ReorderWidenMulAccumulate(d, a, b, c, odd);
+  const V32 even = hn::ReorderWidenMulAccumulate(d, a, b, hn::Zero(d), odd);
   return hn::RearrangeToOddPlusEven(even, odd);
 }
 
@@ -35,10 +36,10 @@ HWY_INLINE V16 repeat(DctPair pair) {
 }
 
 HWY_INLINE V32 mix(V16 pairs, DctPair factors) {
-  return multiply_pairs(pairs, repeat(factors), hn::Zero(D32()));
+  return multiply_pairs(pairs, repeat(factors));
 }
 HWY_INLINE V32 mix(V16 pairs, DctPair factors, V32 plus) {
-  return multiply_pairs(pairs, repeat(factors), plus);
+  return hn::Add(mix(pairs, factors), plus);
 }
 
 // ---- inverse DCT: scalar::transform_eight on eight columns of each block -------------------------------------------
@@ -198,9 +199,8 @@ template <bool kNegativeWeights>
 struct DownSums {
   V16 even0, odd0, even1, odd1;
 
-  HWY_INLINE void clear() {
-    even0 = odd0 = even1 = odd1 = hn::Set(D16(), kNegativeWeights ? 1 << (kLobeBits - 1) : 128);
-  }
+  // Said, since a constructor that the compiler makes for itself is not one of the target's functions.
+  HWY_INLINE DownSums() { even0 = odd0 = even1 = odd1 = hn::Set(D16(), kNegativeWeights ? 1 << (kLobeBits - 1) : 128); }
 
   HWY_INLINE void add(const uint8_t* src, int16_t weight) {
     const D16 d;
@@ -250,7 +250,6 @@ HWY_INLINE void sum_down(const uint8_t* src, size_t stride, int width, const int
                          uint8_t* line) {
   for (int x = 0; x < width; x += 2 * kVectorBytes) {
     DownSums<kNegativeWeights> sums;
-    sums.clear();
     const uint8_t* at = src + x;
     for (int j = 0; j < count; j++, at += stride) sums.add(at, weight[j]);
     sums.store(line + x);
@@ -283,13 +282,13 @@ HWY_INLINE void sum_across_windows(const uint8_t* line, const HorizontalPlan& pl
   for (int pairs : plan.pairs) {
     for (int w = 0; w < kWindowsPerGroup; w += kWindowsAtOnce, base += kWindowsAtOnce, dst += kVectorBytes / 4) {
       const V8 window = load_windows<kWindowsAtOnce>(line, base);
-      V32 sum = half, odd = hn::Zero(d32);
+      V32 sum = hn::Zero(d32), odd = hn::Zero(d32);
       for (int k = 0; k < pairs; k++) {
         const int at = k * kPairBytes + w * kWindowBytes;
         const V16 samples = hn::BitCast(d16, hn::TableLookupBytesOr0(window, hn::LoadU(d8, shuffle + at)));
         sum = hn::ReorderWidenMulAccumulate(d32, samples, hn::LoadU(d16, weight + at / 2), sum, odd);
       }
-      sum = hn::ShiftRight<kHorizontalShift>(hn::RearrangeToOddPlusEven(sum, odd));
+      sum = hn::ShiftRight<kHorizontalShift>(hn::Add(hn::RearrangeToOddPlusEven(sum, odd), half));
       hn::StoreU(hn::DemoteTo(d_out, sum), d_out, dst);
     }
     shuffle += pairs * kPairBytes;

@@ -95,7 +95,8 @@ inline constexpr int kRowsAtOnce = static_cast<int>(kVectorBytes / 16);  // One 
 struct Sums {
   V32 low, low_odd, high, high_odd;  // The odd ones are zero where a target adds pairs in one instruction.
 
-  HWY_INLINE void clear() { low = low_odd = high = high_odd = hn::Zero(D32()); }
+  // Said, since a constructor that the compiler makes for itself is not one of the target's functions.
+  HWY_INLINE Sums() { low = low_odd = high = high_odd = hn::Zero(D32()); }
 
   HWY_INLINE void add(V16 values, V16 low_weights, V16 high_weights) {
     low = hn::ReorderWidenMulAccumulate(D32(), values, low_weights, low, low_odd);
@@ -155,7 +156,6 @@ void resample_across(const uint8_t* src, size_t src_stride, int rows, const Acro
     for (int o = 0; o < plan.outputs; o++) {
       size_t at = static_cast<size_t>(plan.first[o]) * kChannels;
       Sums sums;
-      sums.clear();
       for (int g = 0; g < plan.groups; g++, group += kGroupValues, at += kTapsPerGroup * kChannels) {
         const V8 pixels = load_blocks<kRowsAtOnce>(from, at);
         sums.add(hn::BitCast(d16, hn::TableLookupBytesOr0(pixels, pixels01)), broadcast_pair(group),
@@ -188,7 +188,6 @@ HWY_INLINE void down_vector(const uint8_t* src, size_t src_stride, const DownPla
   const D16 d16;
   const V8 zero = hn::Zero(d8);
   Sums sums[4];
-  for (Sums& s : sums) s.clear();
   const int16_t* pair = plan.weights;
   for (int j = 0; j < plan.count; j += 2, src += 2 * src_stride, pair += kPairValues) {
     const V8 a = hn::LoadU(d8, src);

@@ -18,7 +18,7 @@ SIDES = {
     "compile": "torch.compile",
     "separate": "imgtrain --no-fused",
     "imgtrain": "imgtrain",
-    "graphs": "imgtrain --cuda-graphs",
+    "graphs": "imgtrain, CUDA graphs",
     "shards": "imgtrain, real shards",
 }
 # Seconds that a measurement takes at most on a card of the A10G's class, start-up and warm-up included.
@@ -176,7 +176,7 @@ def words_of(cell, arguments, shards):
         if cell.side == "separate":
             words.append("--no-fused")
         if cell.side == "graphs":
-            words.append("--cuda-graphs")
+            words += ["--cuda-graphs", "true"]
         if cell.side == "shards":
             words += ["--shards", shards]
     return [str(word) for word in words]
