@@ -114,7 +114,8 @@ class Packer {
       current_.skipped.push_back(std::get<SkippedSource>(std::move(item.result)));
       callbacks_.on_skip(current_.skipped.back());
     }
-    item.result = {};
+    // Not `= {}`, of which g++ 12 with sanitizers warns that it reads what is not there.
+    item.result.emplace<std::monostate>();
     item.in_flight.release();
     callbacks_.on_image(item.source_bytes);
   }
