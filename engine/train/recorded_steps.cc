@@ -88,7 +88,7 @@ RecordedSteps::RecordedSteps(std::unique_ptr<StepRecorder> recorder, torch::Devi
     : recorder_(std::move(recorder)), lr_(torch::zeros({1}, torch::dtype(torch::kFloat).device(device))) {}
 
 void RecordedSteps::run(const StepKind& kind, const std::vector<GroupInput>& groups, double lr, const Compute& compute,
-                        const State& state) {
+                        const std::function<State()>& state) {
   const torch::NoGradGuard no_grad;
   const auto compute_with_grad = [compute, lr = lr_](const std::vector<GroupInput>& inputs) {
     const torch::AutoGradMode grad(true);
@@ -114,7 +114,7 @@ void RecordedSteps::run(const StepKind& kind, const std::vector<GroupInput>& gro
   } else {
     for (const GroupInput& group : groups) step.inputs.push_back(copy_of(group));
     const std::function<void()> whole_step = [compute_with_grad, inputs = &step.inputs] { compute_with_grad(*inputs); };
-    try_out(step, whole_step, state);
+    try_out(step, whole_step, state());
     if (step.recording == nullptr) step.inputs.clear();
   }
 }

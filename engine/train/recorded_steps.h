@@ -46,9 +46,9 @@ class RecordedSteps {
   // REQUIRES: tensors of `state` given to run() keep their memory as long as this lives.
   RecordedSteps(std::unique_ptr<StepRecorder> recorder, torch::Device device);
 
-  // Does the step, once, one way or the other.
+  // Does the step, once, one way or the other. `state` is asked for when a recording is tried, and only then.
   void run(const StepKind& kind, const std::vector<GroupInput>& groups, double lr, const Compute& compute,
-           const State& state);
+           const std::function<State()>& state);
 
   uint64_t replayed() const { return replayed_; }  // Steps so far.
   // Why recording was given up; empty: it was not.

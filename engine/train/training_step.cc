@@ -146,10 +146,11 @@ void TrainingStep::run_recorded(const DeviceBatch& batch, const StepPlan& plan, 
     exchange();
     update(plan.rates, lr);
   };
-  std::vector<Tensor> momenta;
-  for (const auto& [name, tensor] : optimizer_.state()) momenta.push_back(tensor);
-  const RecordedSteps::State state = {
-      optimizer_.parameters(), model_->buffers(), std::move(momenta), scaler_.tensors(), {totals.sums()}};
+  const auto state = [&]() -> RecordedSteps::State {
+    std::vector<Tensor> momenta;
+    for (const auto& [name, tensor] : optimizer_.state()) momenta.push_back(tensor);
+    return {optimizer_.parameters(), model_->buffers(), std::move(momenta), scaler_.tensors(), {totals.sums()}};
+  };
   recorded_->run({batch.global_count, plan.rates.momentum, totals.sums().const_data_ptr()}, groups, plan.rates.lr,
                  compute, state);
 }
