@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "format/error.h"
+#include "format/jpeg/axis_weights.h"
 #include "format/jpeg/baseline_header.h"
 #include "format/jpeg/decode_window.h"
 #include "format/jpeg/entropy_index.h"
@@ -52,8 +53,7 @@ struct Axis {
   PlanarTaps taps;
   int begin = 0, end = 0;  // The samples that the taps reach.
 
-  void make(const PlanarAxis& axis, int outputs, Filter filter, bool reverse) {
-    make_planar_taps(axis, outputs, filter, reverse, taps);
+  void find_reach() {
     begin = taps.first_input();
     end = taps.end_input();
   }
@@ -77,6 +77,7 @@ struct Plane {
 struct FastDecoder::State {
   BaselineHeader header;
   McuRange range;
+  AxisWeights weights;
   Geometry geometry[2];  // Luma's; chroma's where it is subsampled.
   Plane plane[kMaxComponents];
   alignas(64) int16_t quant[kMaxComponents][kBlockCoefficients];
@@ -99,14 +100,19 @@ struct FastDecoder::State {
 void FastDecoder::State::lay_out(const SampleWindow& w, int out_width, int out_height, Filter filter,
                                  int mcus_per_entry) {
   range = {header.mcus_per_row, 0, header.mcu_rows, 0, 0, mcus_per_entry};
-  const int sets = chroma_is_smaller() ? 2 : 1;
-  for (int set = 0; set < sets; set++) {
-    Geometry& g = geometry[set];
+  const size_t sets = chroma_is_smaller() ? 2 : 1;
+  ComponentTaps across[2], down[2];
+  for (size_t set = 0; set < sets; set++) {
     const int sx = set == 0 ? 1 : header.max_h, sy = set == 0 ? 1 : header.max_v;
-    const int columns = (static_cast<int>(header.width) + sx - 1) / sx,
-              rows = (static_cast<int>(header.height) + sy - 1) / sy;
-    g.across.make({w.use_x, w.use_width, w.x0, w.x1, sx, columns}, out_width, filter, w.flip);
-    g.down.make({w.use_y, w.use_height, w.y0, w.y1, sy, rows}, out_height, filter, false);
+    across[set] = {{sx, (static_cast<int>(header.width) + sx - 1) / sx}, &geometry[set].across.taps};
+    down[set] = {{sy, (static_cast<int>(header.height) + sy - 1) / sy}, &geometry[set].down.taps};
+  }
+  weights.make({w.use_x, w.use_width, w.x0, w.x1}, out_width, filter, w.flip, std::span(across).first(sets));
+  weights.make({w.use_y, w.use_height, w.y0, w.y1}, out_height, filter, false, std::span(down).first(sets));
+  for (size_t set = 0; set < sets; set++) {
+    Geometry& g = geometry[set];
+    g.across.find_reach();
+    g.down.find_reach();
     const FrameComponent& component = header.component[set];
     const int mcu_width = kBlockSide * component.h, mcu_height = kBlockSide * component.v;
     range.column0 = std::min(range.column0, g.across.begin / mcu_width);
@@ -264,7 +270,8 @@ FastDecoder::Result FastDecoder::decode(std::span<const std::byte> jpeg, std::sp
 
 size_t FastDecoder::scratch_bytes() const {
   const State& s = *state_;
-  size_t bytes = sizeof(State) + s.cutter.scratch_bytes() + s.line.capacity() + 2 * s.samples.capacity();
+  size_t bytes = sizeof(State) + s.cutter.scratch_bytes() + s.weights.scratch_bytes() + s.line.capacity() +
+                 2 * s.samples.capacity();
   for (const Plane& p : s.plane) bytes += p.samples.capacity();
   for (const Geometry& g : s.geometry)
     bytes += 2 * (g.across.taps.weight.capacity() + g.down.taps.weight.capacity() + g.plan.weight.capacity()) +

@@ -2,16 +2,14 @@
 // when shrinking). Free of library functions whose last bit differs between processors.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 namespace imgpack::jpeg {
 
 struct TriangleKernel {
   static constexpr double kSupport = 1.0;
-  static double weight(double x) {
-    x = std::fabs(x);
-    return x < 1.0 ? 1.0 - x : 0.0;
-  }
+  static double weight(double x) { return std::max(1.0 - std::fabs(x), 0.0); }
 };
 
 // Keys' cubic with a = -0.5.
@@ -20,9 +18,9 @@ struct CubicKernel {
   static double weight(double x) {
     constexpr double a = -0.5;
     x = std::fabs(x);
-    if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-    if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
-    return 0.0;
+    // Both, so that a compiler can make vectors of it.
+    const double inner = ((a + 2.0) * x - (a + 3.0)) * x * x + 1, outer = (((x - 5) * x + 8) * x - 4) * a;
+    return x < 1.0 ? inner : x < 2.0 ? outer : 0.0;
   }
 };
 

@@ -298,7 +298,7 @@ HWY_INLINE void sum_across_windows(const uint8_t* line, const HorizontalPlan& pl
 
 // Where four outputs reach further than 16 bytes: one dot product per output.
 HWY_INLINE void sum_across_wide(const uint8_t* line, const HorizontalPlan& plan, int16_t* dst) {
-  static_assert(kPlanarTapAlign % kLanes16 == 0, "weights are padded to whole vectors");
+  static_assert(kWideTapAlign % kLanes16 == 0, "weights are padded to whole vectors");
   const D16 d16;
   const D32 d32;
   const DHalf8 d8;
@@ -306,7 +306,7 @@ HWY_INLINE void sum_across_wide(const uint8_t* line, const HorizontalPlan& plan,
   for (int i = 0; i < plan.outputs; i++) {
     const int o = std::min(i, taps.outputs - 1);
     const uint8_t* src = line + taps.first[static_cast<size_t>(o)];
-    const int16_t* weight = taps.weights_of(o);
+    const int16_t* weight = &plan.wide[static_cast<size_t>(o) * static_cast<size_t>(plan.wide_stride)];
     V32 sum = hn::Zero(d32), odd = hn::Zero(d32);
     for (int j = 0; j < taps.count[static_cast<size_t>(o)]; j += kLanes16) {
       const V16 samples = hn::PromoteTo(d16, hn::LoadU(d8, src + j));

@@ -1,88 +1,13 @@
 #include "format/jpeg/planar_taps.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-
-#include "format/jpeg/filter_kernels.h"
 
 namespace imgpack::jpeg {
 namespace {
 
-// Weights of one output before they become integers: `weight[j]` is for pixel or sample `first + j`.
-struct RawTaps {
-  int first = 0, count = 0;
-  std::vector<double> weight;
-};
-
-// From pixels to samples that stand for two pixels each.
-void fold_by_two(const RawTaps& pixels, int samples, RawTaps& folded) {
-  folded.first = std::clamp((pixels.first - 1) >> 1, 0, samples - 1);
-  const int last = std::clamp((pixels.first + pixels.count) >> 1, 0, samples - 1);
-  folded.count = last - folded.first + 1;
-  std::fill_n(folded.weight.begin(), folded.count, 0.0);
-  for (int j = 0; j < pixels.count; j++) {
-    const int pixel = pixels.first + j;
-    const int nearer = std::min(pixel >> 1, samples - 1);
-    const int other = std::clamp((pixel & 1) != 0 ? nearer + 1 : nearer - 1, 0, samples - 1);
-    folded.weight[static_cast<size_t>(nearer - folded.first)] += 0.75 * pixels.weight[static_cast<size_t>(j)];
-    folded.weight[static_cast<size_t>(other - folded.first)] += 0.25 * pixels.weight[static_cast<size_t>(j)];
-  }
-}
-
-// `raw` sums to `sum`.
-void store_output(const RawTaps& raw, double sum, size_t at, PlanarTaps& taps) {
-  const double unit = sum != 0.0 ? kPlanarOne / sum : 0.0;
-  int16_t* weight = &taps.weight[at * static_cast<size_t>(taps.stride)];
-  int total = 0, peak = 0;
-  for (int j = 0; j < raw.count; j++) {
-    const double scaled = raw.weight[static_cast<size_t>(j)] * unit;
-    weight[j] = static_cast<int16_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-    total += weight[j];
-    if (weight[j] > weight[peak]) peak = j;
-  }
-  weight[peak] = static_cast<int16_t>(weight[peak] + kPlanarOne - total);  // Flat areas keep their value.
-  taps.first[at] = raw.first;
-  taps.count[at] = raw.count;
-}
-
-template <class Kernel>
-void make(const PlanarAxis& axis, int outputs, bool reverse, PlanarTaps& taps) {
-  const double begin = axis.from - axis.use_begin;
-  const double scale = (axis.to - axis.from) / outputs;
-  const double filter_scale = std::max(scale, 1.0);
-  const double support = Kernel::kSupport * filter_scale;
-  const double inverse = 1.0 / filter_scale;
-  const int most = std::min(static_cast<int>(std::ceil(support)) * 2 + 1, axis.use_length);
-  const bool fold = axis.subsampling == 2;
-  const int most_samples = fold ? most / 2 + 3 : most;
-  taps.outputs = outputs;
-  taps.stride = (most_samples + kPlanarTapAlign - 1) / kPlanarTapAlign * kPlanarTapAlign;
-  taps.first.resize(static_cast<size_t>(outputs));
-  taps.count.resize(static_cast<size_t>(outputs));
-  taps.weight.assign(static_cast<size_t>(outputs) * static_cast<size_t>(taps.stride), 0);
-  RawTaps raw, folded;
-  raw.weight.resize(static_cast<size_t>(most));
-  folded.weight.resize(static_cast<size_t>(most_samples));
-  for (int i = 0; i < outputs; i++) {
-    const double centre = begin + (i + 0.5) * scale;
-    const int low = std::clamp(static_cast<int>(centre - support + 0.5), 0, axis.use_length - 1);
-    const int high = std::clamp(static_cast<int>(centre + support + 0.5), low + 1, axis.use_length);
-    raw.first = axis.use_begin + low;
-    raw.count = std::min(high - low, most);
-    double sum = 0;
-    for (int j = 0; j < raw.count; j++) {
-      raw.weight[static_cast<size_t>(j)] = Kernel::weight((j + low - centre + 0.5) * inverse);
-      sum += raw.weight[static_cast<size_t>(j)];
-    }
-    const size_t at = static_cast<size_t>(reverse ? outputs - 1 - i : i);
-    if (fold) {
-      fold_by_two(raw, axis.samples, folded);
-      store_output(folded, sum, at, taps);
-    } else {
-      store_output(raw, sum, at, taps);
-    }
-  }
+int rounded_up(int n, int to) {
+  return (n + to - 1) / to * to;
 }
 
 // Of a window of four outputs: the first byte they read, and one past the last.
@@ -112,18 +37,6 @@ int PlanarTaps::end_input() const {
   return end;
 }
 
-void make_planar_taps(const PlanarAxis& axis, int outputs, Filter filter, bool reverse, PlanarTaps& taps) {
-  switch (filter) {
-    case Filter::kBicubic:
-      return make<CubicKernel>(axis, outputs, reverse, taps);
-    case Filter::kLanczos:
-      return make<LanczosKernel>(axis, outputs, reverse, taps);
-    case Filter::kBilinear:
-      break;
-  }
-  make<TriangleKernel>(axis, outputs, reverse, taps);
-}
-
 void make_horizontal_plan(const PlanarTaps& taps, HorizontalPlan& plan) {
   constexpr int kWindowsPerGroup = kOutputsPerGroup / kOutputsPerWindow;
   plan.taps = &taps;
@@ -138,7 +51,14 @@ void make_horizontal_plan(const PlanarTaps& taps, HorizontalPlan& plan) {
     plan.base[static_cast<size_t>(w)] = reach.begin;
     if (reach.end - reach.begin > kWindowBytes) plan.windowed = false;
   }
-  if (!plan.windowed) return;
+  if (!plan.windowed) {
+    plan.wide_stride = rounded_up(taps.stride, kWideTapAlign);
+    plan.wide.assign(static_cast<size_t>(taps.outputs) * static_cast<size_t>(plan.wide_stride), 0);
+    for (int o = 0; o < taps.outputs; o++)
+      std::copy_n(taps.weights_of(o), taps.stride,
+                  &plan.wide[static_cast<size_t>(o) * static_cast<size_t>(plan.wide_stride)]);
+    return;
+  }
   for (int g = 0; g < groups; g++) {
     int most = 0;
     for (int i = 0; i < kOutputsPerGroup; i++) {

@@ -13,15 +13,15 @@ namespace imgpack::jpeg {
 
 inline constexpr int kPlanarBits = 14;
 inline constexpr int kPlanarOne = 1 << kPlanarBits;
-inline constexpr int kPlanarTapAlign = 32;  // Weights per output are padded to whole vectors.
-inline constexpr int kWindowBytes = 16;     // Of a line, that one shuffle can reach.
+inline constexpr int kWideTapAlign = 32;  // Weights of a dot product are padded to whole vectors.
+inline constexpr int kWindowBytes = 16;   // Of a line, that one shuffle can reach.
 inline constexpr int kOutputsPerWindow = 4;
 inline constexpr int kOutputsPerGroup = 16;  // Four windows: a 512-bit vector of 32-bit sums.
 
 // Output i = sum of input[first[i] + j] * weight[i][j] / 2^14.
 struct PlanarTaps {
   int outputs = 0;
-  int stride = 0;  // Weights per output, zeros after `count`; a multiple of kPlanarTapAlign.
+  int stride = 0;  // Weights per output, zeros after `count`; even.
   std::vector<int> first, count;
   std::vector<int16_t> weight;  // Each output's sum to exactly kPlanarOne.
 
@@ -32,30 +32,19 @@ struct PlanarTaps {
   int end_input() const;
 };
 
-// One axis of a window, and of a component whose samples lie on it.
-struct PlanarAxis {
-  int use_begin = 0, use_length = 0;  // Pixels that may be read.
-  double from = 0, to = 0;            // The stretch of pixels that maps onto the outputs.
-  int subsampling = 1;                // Pixels per sample: 1 or 2.
-  int samples = 0;                    // Of the component along this axis.
-};
-
-// Weights as make_taps (resample_taps.h) has them, into storage that is reused; `first` counts samples of the
-// component. Where a sample stands for two pixels, the weights are those of libjpeg's smooth upsampling (3/4 of the
-// nearer sample, 1/4 of the next) followed by the resize, in one step. So one sample outside of the window may be read,
-// as libjpeg does.
-void make_planar_taps(const PlanarAxis& axis, int outputs, Filter filter, bool reverse, PlanarTaps& taps);
-
 // The horizontal taps as byte shuffles: each window of four outputs reads 16 bytes of the line; per pair of taps one
 // shuffle spreads them and one multiply-add sums them. The layout is the same for vectors of 128 to 512 bits.
 struct HorizontalPlan {
   int outputs = 0;        // Rounded up to whole groups; the surplus repeats the last output.
-  bool windowed = false;  // False: some window reaches further than 16 bytes, `taps` have to be used.
+  bool windowed = false;  // False: some window reaches further than 16 bytes; `wide` has the weights, one dot product
+                          // per output.
   const PlanarTaps* taps = nullptr;
   std::vector<int> base;         // Per window: first byte of the line.
   std::vector<int> pairs;        // Per group.
   std::vector<uint8_t> shuffle;  // Per group, pair and window: 16 bytes.
   std::vector<int16_t> weight;   // Likewise, two per output.
+  std::vector<int16_t> wide;     // Per output: wide_stride weights, a multiple of kWideTapAlign.
+  int wide_stride = 0;
 };
 
 // `taps` must outlive the plan.

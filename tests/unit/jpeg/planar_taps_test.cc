@@ -4,15 +4,21 @@
 
 #include <cmath>
 #include <numeric>
+#include <optional>
+#include <string>
 
+#include "format/jpeg/axis_weights.h"
 #include "format/jpeg/resample_taps.h"
+#include "format/jpeg/simd_target.h"
 
 namespace imgpack::jpeg {
 namespace {
 
-PlanarTaps taps_of(const PlanarAxis& axis, int outputs, Filter filter = Filter::kBilinear, bool reverse = false) {
+PlanarTaps taps_of(const PlanarAxis& axis, const PlanarSamples& samples, int outputs, Filter filter = Filter::kBilinear,
+                   bool reverse = false) {
   PlanarTaps taps;
-  make_planar_taps(axis, outputs, filter, reverse, taps);
+  const ComponentTaps component{samples, &taps};
+  AxisWeights().make(axis, outputs, filter, reverse, {&component, 1});
   return taps;
 }
 
@@ -27,7 +33,7 @@ TEST(PlanarTaps, WeightsOfEachOutputSumToOneExactly) {
         for (int outputs : {1, 16, 224}) {
           const int samples = (pixels + subsampling - 1) / subsampling;
           const PlanarTaps taps =
-              taps_of({0, pixels, 0, static_cast<double>(pixels), subsampling, samples}, outputs, filter);
+              taps_of({0, pixels, 0, static_cast<double>(pixels)}, {subsampling, samples}, outputs, filter);
           for (int o = 0; o < outputs; o++) {
             const auto w = weights(taps, o);
             EXPECT_EQ(std::accumulate(w.begin(), w.end(), 0), kPlanarOne);
@@ -43,7 +49,7 @@ TEST(PlanarTaps, WeightsOfEachOutputSumToOneExactly) {
 
 TEST(PlanarTaps, FullResolutionWeightsAreTheReferencesInLessPrecision) {
   for (Filter filter : {Filter::kBilinear, Filter::kBicubic, Filter::kLanczos}) {
-    const PlanarTaps taps = taps_of({20, 333, 25.5, 340.25, 1, 400}, 97, filter, true);
+    const PlanarTaps taps = taps_of({20, 333, 25.5, 340.25}, {1, 400}, 97, filter, true);
     const ResampleTaps exact = make_taps(333, 5.5, 320.25, 97, filter, true);
     for (size_t o = 0; o < 97; o++) {
       ASSERT_EQ(taps.first[o], exact.first[o] + 20);
@@ -58,7 +64,7 @@ TEST(PlanarTaps, FullResolutionWeightsAreTheReferencesInLessPrecision) {
 
 TEST(PlanarTaps, HalvedSamplesAtTheirOwnPixelsGetSmoothUpsamplingsWeights) {
   // Four pixels over two samples, one output per pixel: 1, 3:1, 1:3, 1.
-  const PlanarTaps taps = taps_of({0, 4, 0, 4, 2, 2}, 4);
+  const PlanarTaps taps = taps_of({0, 4, 0, 4}, {2, 2}, 4);
   const int quarter = kPlanarOne / 4;
   const auto both = [&](int o) {
     std::vector<int> w(2, 0);
@@ -72,16 +78,48 @@ TEST(PlanarTaps, HalvedSamplesAtTheirOwnPixelsGetSmoothUpsamplingsWeights) {
   EXPECT_THAT(both(3), testing::ElementsAre(0, 4 * quarter));
 }
 
+TEST(PlanarTaps, OneSampleForTheWholeAxisGetsAllOfTheWeight) {
+  for (int pixels : {1, 2}) {
+    const PlanarTaps taps = taps_of({0, pixels, 0, static_cast<double>(pixels)}, {2, 1}, 3);
+    for (int o = 0; o < 3; o++) EXPECT_THAT(weights(taps, o), testing::ElementsAre(kPlanarOne)) << pixels << " " << o;
+  }
+}
+
+TEST(PlanarTaps, EverySimdTargetGivesTheSameWeights) {
+#if defined(__x86_64__)
+  ASSERT_GE(simd_targets().size(), 2u) << "only one target: nothing is compared";
+#endif
+  const PlanarAxis axes[] = {
+      {0, 1, 0, 1}, {0, 500, 0, 500}, {7, 93, 7.25, 99.5}, {33, 331, 33, 364}, {1, 1200, 1, 1200}};
+  for (const PlanarAxis& axis : axes) {
+    for (Filter filter : {Filter::kBilinear, Filter::kBicubic, Filter::kLanczos}) {
+      for (int subsampling : {1, 2}) {
+        for (int outputs : {1, 15, 224}) {
+          std::optional<PlanarTaps> expected;
+          for (const std::string& target : simd_targets()) {
+            const ForcedSimdTarget forced(target);
+            const PlanarTaps taps = taps_of(axis, {subsampling, 1300 / subsampling}, outputs, filter, true);
+            if (!expected) expected = taps;
+            EXPECT_EQ(taps.first, expected->first) << target;
+            EXPECT_EQ(taps.count, expected->count) << target;
+            EXPECT_EQ(taps.weight, expected->weight) << target;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(HorizontalPlan, WindowsAreUsedWhereFourOutputsReachNoFurtherThanSixteenSamples) {
   HorizontalPlan plan;
-  const PlanarTaps mild = taps_of({0, 600, 0, 600, 1, 600}, 224);
+  const PlanarTaps mild = taps_of({0, 600, 0, 600}, {1, 600}, 224);
   make_horizontal_plan(mild, plan);
   EXPECT_TRUE(plan.windowed);
   EXPECT_EQ(plan.outputs, 224);
-  const PlanarTaps strong = taps_of({0, 2000, 0, 2000, 1, 2000}, 224);
+  const PlanarTaps strong = taps_of({0, 2000, 0, 2000}, {1, 2000}, 224);
   make_horizontal_plan(strong, plan);
   EXPECT_FALSE(plan.windowed);
-  const PlanarTaps odd = taps_of({0, 50, 0, 50, 1, 50}, 17);
+  const PlanarTaps odd = taps_of({0, 50, 0, 50}, {1, 50}, 17);
   make_horizontal_plan(odd, plan);
   EXPECT_EQ(plan.outputs, 32);
 }
@@ -89,7 +127,7 @@ TEST(HorizontalPlan, WindowsAreUsedWhereFourOutputsReachNoFurtherThanSixteenSamp
 TEST(HorizontalPlan, ShufflesAndWeightsReproduceTheTaps) {
   for (Filter filter : {Filter::kBilinear, Filter::kBicubic}) {
     for (bool reverse : {false, true}) {
-      const PlanarTaps taps = taps_of({0, 300, 0, 300, 1, 300}, 203, filter, reverse);
+      const PlanarTaps taps = taps_of({0, 300, 0, 300}, {1, 300}, 203, filter, reverse);
       HorizontalPlan plan;
       make_horizontal_plan(taps, plan);
       ASSERT_TRUE(plan.windowed);
