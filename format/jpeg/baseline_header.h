@@ -24,7 +24,7 @@ struct FrameComponent {
 
 // One of the blocks that follow each other in an MCU.
 struct McuBlock {
-  const uint64_t* ac = nullptr;  // FastTable::entry
+  const FastEntry* ac = nullptr;  // FastTable::entry
   const CodeTable* dc = nullptr;
   int component = 0;
   int line = 0;  // Which row of blocks of its component within the MCU.

@@ -19,38 +19,36 @@ namespace imgpack::jpeg {
 inline constexpr size_t kBlockBytes = kBlockCoefficients * sizeof(int16_t);
 inline constexpr int kMaxWays = 4;
 
-// Bits at the top of a 64-bit window. `valid` counts them in its low six bits; higher bits are noise.
+// 63 bits of the stream at the top of a word, a mark behind them and then zeros: how many were dropped since they were
+// loaded, the mark tells.
 struct BitWindow {
   uint64_t bits = 0;
-  const uint8_t* next = nullptr;
-  uint32_t valid = 0;
+  const uint8_t* next = nullptr;  // Where they were loaded.
 
   void start(const uint8_t* bytes, int first_bit) {
-    bits = 0;
     next = bytes;
-    valid = 0;
-    refill();
-    drop(static_cast<uint32_t>(first_bit));
+    load(static_cast<uint32_t>(first_bit));
   }
 
-  // At least 56 bits afterwards. Reads eight bytes at `next`.
+  // At least 56 bits afterwards. Reads eight bytes, of which the first has the next bit.
   HWY_INLINE void refill() {
-    uint64_t more;
-    std::memcpy(&more, next, sizeof more);
-    if constexpr (std::endian::native == std::endian::little) more = __builtin_bswap64(more);
-    const uint32_t have = valid & 63;
-    bits |= more >> have;
-    next += (63 - have) >> 3;
-    valid = have | 56;
+    const uint32_t used = dropped();
+    next += used >> 3;
+    load(used & 7);
   }
 
-  HWY_INLINE void drop(uint32_t n) {
-    bits <<= n & 63;
-    valid -= n & 63;
-  }
+  HWY_INLINE void drop(uint32_t n) { bits <<= n & 63; }
 
   // Bits between `bytes` and the top of the window.
-  uint64_t position(const uint8_t* bytes) const { return static_cast<uint64_t>(next - bytes) * 8 - (valid & 63); }
+  uint64_t position(const uint8_t* bytes) const { return static_cast<uint64_t>(next - bytes) * 8 + dropped(); }
+
+ private:
+  HWY_INLINE uint32_t dropped() const { return static_cast<uint32_t>(std::countr_zero(bits)); }
+  HWY_INLINE void load(uint32_t drop) {
+    uint64_t more;
+    std::memcpy(&more, next, sizeof more);
+    bits = (__builtin_bswap64(more) | 1) << drop;
+  }
 };
 
 // The value that follows the code of `entry` (CodeEntry) at the top of `window`.
@@ -67,7 +65,7 @@ struct HotStream {
   BitWindow window;
   uint8_t* out = nullptr;  // Behind the last coefficient written.
   uint8_t* block_end = nullptr;
-  const uint64_t* ac = nullptr;  // FastTable::entry of the block.
+  const FastEntry* ac = nullptr;  // FastTable::entry of the block.
 };
 
 // The part that changes from block to block.
@@ -98,9 +96,8 @@ HWY_BEFORE_NAMESPACE();
 namespace imgpack::jpeg {
 namespace HWY_NAMESPACE {
 
-HWY_INLINE void store_coefficient(uint8_t* behind, uint64_t value) {
-  const uint16_t low = static_cast<uint16_t>(value);
-  std::memcpy(behind - sizeof low, &low, sizeof low);
+HWY_INLINE void store_coefficient(uint8_t* behind, uint16_t value) {
+  std::memcpy(behind - sizeof value, &value, sizeof value);
 }
 
 // Zeroes the block and decodes its DC coefficient.
@@ -135,7 +132,7 @@ HWY_INLINE void decode_slow_symbol(HotStream& h) {
     }
   }
   h.out += CodeEntry::advance(entry);
-  store_coefficient(h.out, static_cast<uint64_t>(value_after_code(h.window.bits, entry)));
+  store_coefficient(h.out, static_cast<uint16_t>(value_after_code(h.window.bits, entry)));
   h.window.drop(CodeEntry::total_bits(entry));
 }
 
@@ -155,26 +152,25 @@ HWY_INLINE Progress end_block(HotStream& h, Stream& s, const BaselineHeader& hea
 
 // One look-up of one stream: a symbol, or two.
 HWY_INLINE Progress advance_stream(HotStream& h, Stream& s, const BaselineHeader& header) {
-  const HotStream before = h;
-  const uint64_t entry = h.ac[before.window.bits >> (64 - kFastBits)];
-  uint8_t* const first = before.out + FastTable::first_advance(entry);
-  store_coefficient(first, FastTable::first_value(entry));
-  h.out += FastTable::advance(entry);
-  store_coefficient(h.out, FastTable::last_value(entry));
-  h.window.bits <<= entry & 63;
-  h.window.valid -= static_cast<uint32_t>(entry);  // Only its low six bits count.
+  const uint64_t bits = h.window.bits;
+  const FastEntry* const entry = h.ac + (bits >> (64 - kFastBits));
+  uint8_t* const begin = h.out;
+  uint8_t* const first = begin + entry->first_advance;
+  store_coefficient(first, entry->first_value);
+  h.out = begin + entry->advance;
+  store_coefficient(h.out, entry->last_value);
+  h.window.drop(entry->bits);
   if (HWY_LIKELY(h.out < h.block_end)) return Progress::kMore;
-  if (HWY_UNLIKELY(entry == kSlowEntry)) {
-    h.out = before.out;
+  if (HWY_UNLIKELY(entry->bits == 0)) {
+    h.out = begin;
     decode_slow_symbol(h);
     if (HWY_LIKELY(h.out < h.block_end)) return Progress::kMore;
   } else {
     // Where the first symbol ended the block, the second is not its own.
     const bool ended_by_first = first >= h.block_end;
-    const uint32_t bits = ended_by_first ? FastTable::first_bits(entry) : static_cast<uint32_t>(entry & 63);
+    const uint32_t taken = ended_by_first ? entry->first_bits : entry->bits;
     h.out = ended_by_first ? first : h.out;
-    h.window.bits = before.window.bits << bits;
-    h.window.valid = before.window.valid - bits;
+    h.window.bits = bits << (taken & 63);
   }
   return end_block(h, s, header);
 }
@@ -182,7 +178,7 @@ HWY_INLINE Progress advance_stream(HotStream& h, Stream& s, const BaselineHeader
 HWY_INLINE void start_stream(HotStream& h, Stream& s, const BaselineHeader& header, EntropySegment& segment) {
   h.window.start(segment.bytes, segment.first_bit);
   h.out = reinterpret_cast<uint8_t*>(segment.coefficients);
-  s.limit = segment.bytes + segment.size + sizeof(uint64_t);
+  s.limit = segment.bytes + segment.size;
   s.block = 0;
   s.mcus = segment.mcus;
   s.segment = &segment;
@@ -341,15 +337,14 @@ HWY_INLINE bool skip_block(BitWindow& window, const uint32_t* skip, const CodeTa
         const uint32_t past = at - static_cast<uint32_t>(kBlockBytes);
         return past == 0 || past - kEndOfBlockFirst <= kEndOfBlockLast - kEndOfBlockFirst;
       }
-      window.bits <<= entry & 63;
-      window.valid -= entry & 63;
+      window.drop(entry);
     }
   }
 }
 
 bool walk(const BaselineHeader& header, const SkipTables& tables, const uint8_t* bytes, size_t size, int64_t first_mcu,
           int64_t mcus, int every, WalkState& state, std::vector<WalkState>& entries) {
-  const uint8_t* const limit = bytes + size + sizeof(uint64_t);
+  const uint8_t* const limit = bytes + size;
   BitWindow window;
   window.start(bytes + state.bit / 8, static_cast<int>(state.bit % 8));
   int column = static_cast<int>(first_mcu % header.mcus_per_row);

@@ -22,7 +22,7 @@ namespace imgpack::jpeg {
 // and a refill looks eight bytes ahead, so a stream checked after each block stays within this of its end.
 inline constexpr size_t kStreamPadding = 288;
 // Coefficients that must be writable after a segment's last block: the zero that goes with an end-of-block code or with
-// kSlowEntry lands up to so far past it.
+// a FastEntry that does not fit lands up to so far past it.
 inline constexpr size_t kCoefficientPadding = 128;
 static_assert(kCoefficientPadding * sizeof(int16_t) >= std::max(kEndOfBlockAdvance, kSlowAdvance));
 // Bytes that destuff may write past what it returns.

@@ -1,6 +1,7 @@
 #include "format/jpeg/huffman_tables.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace imgpack::jpeg {
@@ -42,6 +43,17 @@ namespace {
 
 constexpr int kFastEntries = 1 << kFastBits;
 
+// A FastEntry as one word, so that building copies and adds all of its fields at once.
+struct Packed {
+  static constexpr uint64_t bits(uint64_t n) { return n; }
+  static constexpr uint64_t first_advance(uint64_t n) { return n << 8; }
+  static constexpr uint64_t advance(uint64_t n) { return n << 16; }
+  static constexpr uint64_t first_bits(uint64_t n) { return n << 24; }
+  static constexpr uint64_t first_value(uint64_t n) { return n << 32; }
+  static constexpr uint64_t last_value(uint64_t n) { return n << 48; }
+};
+static_assert(std::endian::native == std::endian::little);
+
 // Calls found(first, spare, bits, advance, value) for each symbol and value that fit: entries first to
 // first + 2^spare - 1 begin with their bits.
 template <class Found>
@@ -68,7 +80,8 @@ class SecondSymbols {
   explicit SecondSymbols(const TableSource& source) {
     std::fill(std::begin(whole_), std::end(whole_), uint64_t{0});
     for_each_symbol(source, [&](int first, int spare, uint64_t bits, uint64_t advance, uint64_t value) {
-      std::fill_n(&whole_[first], 1 << spare, bits | advance << 16 | value << 48);
+      std::fill_n(&whole_[first], 1 << spare,
+                  Packed::bits(bits) | Packed::advance(advance) | Packed::last_value(value));
     });
   }
 
@@ -96,16 +109,19 @@ void FastTable::build(const CodeTable& table) {
   code = &table;
   if (source == table.source) return;
   source = table.source;
-  std::fill(std::begin(entry), std::end(entry), kSlowEntry);
+  std::fill(std::begin(entry), std::end(entry), FastEntry());
   SecondSymbols seconds(source);
   for_each_symbol(source, [&](int first, int spare, uint64_t bits, uint64_t advance, uint64_t value) {
-    const uint64_t one = bits | advance << 8 | advance << 16 | bits << 24 | value << 32, last = value << 48;
+    const uint64_t one = Packed::bits(bits) | Packed::first_advance(advance) | Packed::advance(advance) |
+                         Packed::first_bits(bits) | Packed::first_value(value);
+    const uint64_t last = Packed::last_value(value);
     if (spare == 0 || advance == kEndOfBlockAdvance) {  // Nothing follows the end of a block.
-      std::fill_n(&entry[first], 1 << spare, one + last);
+      std::fill_n(&entry[first], 1 << spare, std::bit_cast<FastEntry>(one | last));
       return;
     }
     const uint64_t* const second = seconds.with_spare(spare);
-    for (int i = 0; i < 1 << spare; i++) entry[first + i] = one + (second[i] != 0 ? second[i] : last);
+    for (int i = 0; i < 1 << spare; i++)
+      entry[first + i] = std::bit_cast<FastEntry>(one + (second[i] != 0 ? second[i] : last));
   });
 }
 
