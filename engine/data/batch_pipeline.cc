@@ -59,11 +59,12 @@ struct Chunk {
   std::vector<PlannedSample> samples;
 };
 
-// Of shards behind a network, as many blocks are read at once as there are connections.
+// Of shards behind a network, as many blocks are read at once as there are connections. Memory for twice as many: blocks
+// are taken in order, and those that came before a slower one must not keep their connections waiting.
 PipelineOptions for_source(PipelineOptions options, const std::optional<imgpack::RemoteReading>& remote) {
   if (!remote.has_value()) return options;
   options.read_threads = std::max(remote->connections, 1u);
-  options.read_ahead_bytes = std::max(options.read_ahead_bytes, options.read_threads * options.order.block_bytes);
+  options.read_ahead_bytes = std::max(options.read_ahead_bytes, 2 * options.read_threads * options.order.block_bytes);
   return options;
 }
 

@@ -108,6 +108,8 @@ ReadJob BlockReader::begin(LoadedBlock& block) {
                   shard->path(), extent.offset, "imgpack verify " + shard->path().parent_path().string());
   }
   block.buffer_ = buffers_.take(block.capacity_);
+  memory_bytes_ += block.buffer_.capacity() - block.capacity_;
+  block.capacity_ = block.buffer_.capacity();
   block.file_ = shard;
   ReadJob job{shard, {}};
   uint64_t end = 0;

@@ -61,7 +61,7 @@ class LoadedBlock {
 
   BlockReader& reader_;
   const BlockRequest request_;
-  const size_t capacity_;            // Counted as used from the request on.
+  size_t capacity_;                  // Counted as used from the request on.
   std::vector<uint64_t> placed_at_;  // Of every extent, in the buffer: sectors may begin before it.
   BlockBuffer buffer_;
   std::shared_ptr<imgpack::RandomAccessFile> file_;

@@ -1,11 +1,15 @@
-"""A folder's files over HTTP in ranges, as fast as Python can: range_server.py FOLDER prints its port."""
+"""A folder's files over HTTP in ranges: range_server.py FOLDER [MIB_S] prints its port. As fast as Python can, or every
+connection at MIB_S, as object stores do it."""
 
 import http.server
 import os
 import re
 import sys
+import time
 
+PIECE = 1 << 20
 folder = os.path.abspath(sys.argv[1])
+rate = float(sys.argv[2]) * 2**20 if len(sys.argv) > 2 else None
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -27,8 +31,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
             self.end_headers()
             self.wfile.flush()
+            start, begin = time.monotonic(), first
             while first <= last:
-                first += os.sendfile(self.connection.fileno(), file.fileno(), first, min(last + 1 - first, 1 << 20))
+                first += os.sendfile(self.connection.fileno(), file.fileno(), first, min(last + 1 - first, PIECE))
+                if rate:
+                    time.sleep(max(0.0, start + (first - begin) / rate - time.monotonic()))
 
     def log_message(self, *_):
         pass

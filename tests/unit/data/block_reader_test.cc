@@ -199,6 +199,25 @@ TEST(BlockBuffers, LendOutWhatWasGivenBack) {
   EXPECT_EQ(buffers.take(200'000).data(), first);
 }
 
+TEST(BlockBuffers, AFreeBufferServesBlocksThatAreALittleSmaller) {
+  constexpr size_t kStep = size_t{256} << 10;
+  BlockBuffers buffers(16 * kStep);
+  std::byte* first = nullptr;
+  {
+    const BlockBuffer buffer = buffers.take(5 * kStep);
+    first = buffer.data();
+  }
+  {
+    const BlockBuffer smaller = buffers.take(4 * kStep);
+    EXPECT_EQ(smaller.data(), first);
+    EXPECT_EQ(smaller.capacity(), 5 * kStep);
+    EXPECT_EQ(buffers.free_bytes(), 0u);
+  }
+  const BlockBuffer much_smaller = buffers.take(3 * kStep);
+  EXPECT_EQ(much_smaller.capacity(), 3 * kStep);
+  EXPECT_EQ(buffers.free_bytes(), 5 * kStep);
+}
+
 TEST(BlockBuffers, KeepNoMoreThanAllowedBesideWhatIsLentOut) {
   constexpr size_t kStep = size_t{256} << 10;
   BlockBuffers buffers(4 * kStep);
