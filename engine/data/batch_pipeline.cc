@@ -59,8 +59,8 @@ struct Chunk {
   std::vector<PlannedSample> samples;
 };
 
-// Of shards behind a network, as many blocks are read at once as there are connections. Memory for twice as many: blocks
-// are taken in order, and those that came before a slower one must not keep their connections waiting.
+// Of shards behind a network, as many blocks are read at once as there are connections. Memory for twice as many:
+// blocks are taken in order, and those that came before a slower one must not keep their connections waiting.
 PipelineOptions for_source(PipelineOptions options, const std::optional<imgpack::RemoteReading>& remote) {
   if (!remote.has_value()) return options;
   options.read_threads = std::max(remote->connections, 1u);
@@ -78,12 +78,14 @@ std::unique_ptr<RemoteShards> remote_shards(imgpack::FileSystem& fs, const imgpa
   return std::make_unique<RemoteShards>(fs, dataset, options.split, wanted);
 }
 
-BlockReaderOptions reader_options(const PipelineOptions& options, CacheMode cache, uint64_t keep_bytes) {
+BlockReaderOptions reader_options(const PipelineOptions& options, CacheMode cache, uint64_t keep_bytes,
+                                  uint64_t usual_bytes) {
   BlockReaderOptions result;
   result.backend = options.read_backend;
   result.threads = options.read_threads;
   result.cache = cache;
   result.keep_bytes = keep_bytes;
+  result.usual_bytes = usual_bytes;
   return result;
 }
 
@@ -106,7 +108,7 @@ struct BatchPipeline::State {
                                 : decide_cache(options.cache, shard_bytes(split), available_memory_bytes())),
         reader(
             remote != nullptr ? *remote : fs, [this](uint32_t shard) { return where_is(shard); },
-            reader_options(options, cache.mode, budget), signal) {
+            reader_options(options, cache.mode, budget, usual_block_bytes(split, options)), signal) {
     decoders.reserve(options.threads);
     if (!options.local_copy.empty() && remote == nullptr)
       copy = std::make_unique<LocalCopy>(
@@ -278,7 +280,7 @@ void BatchPipeline::State::feed(uint64_t first_batch) {
         BlockUse& use = *batch.plan.samples[batch.requested].block;
         if (use.loaded != nullptr) continue;
         const bool needed_now = i == 0 && batch.requested == batch.fed;
-        if (reader.memory_bytes() + BlockReader::memory_for(use.request) > budget) {
+        if (reader.memory_bytes() + reader.memory_for(use.request) > budget) {
           if (!needed_now) return;
           feeder_is_hungry = true;
           if (!decoders_hungry()) return;

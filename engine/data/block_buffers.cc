@@ -8,11 +8,6 @@
 #include <utility>
 
 namespace imgtrain::data {
-namespace {
-
-constexpr size_t kStep = size_t{256} << 10;
-
-}  // namespace
 
 BlockBuffer::BlockBuffer(BlockBuffer&& other) noexcept {
   *this = std::move(other);
@@ -30,6 +25,7 @@ BlockBuffer::~BlockBuffer() {
 }
 
 size_t BlockBuffers::capacity_for(size_t bytes) {
+  constexpr size_t kStep = size_t{256} << 10;
   return std::max<size_t>(1, (bytes + kStep - 1) / kStep) * kStep;
 }
 
@@ -42,13 +38,13 @@ BlockBuffer BlockBuffers::take(size_t bytes) {
   const size_t capacity = capacity_for(bytes);
   {
     const std::lock_guard lock(mutex_);
-    for (auto found = free_.lower_bound(capacity); found != free_.end() && found->first <= capacity + kStep; ++found) {
-      if (found->second.empty()) continue;
+    const auto found = free_.find(capacity);
+    if (found != free_.end() && !found->second.empty()) {
       std::byte* data = found->second.back();
       found->second.pop_back();
-      free_bytes_ -= found->first;
-      lent_bytes_ += found->first;
-      return {this, data, found->first};
+      free_bytes_ -= capacity;
+      lent_bytes_ += capacity;
+      return {this, data, capacity};
     }
     // Free buffers of other sizes make room for this one.
     const size_t taken = lent_bytes_ + capacity;

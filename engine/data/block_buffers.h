@@ -41,10 +41,8 @@ class BlockBuffers {
   BlockBuffers(const BlockBuffers&) = delete;
   BlockBuffers& operator=(const BlockBuffers&) = delete;
 
-  // Of capacity_for(bytes), or a free one that is 256 KiB larger: blocks of one data set differ by little, and one that
-  // goes back to the kernel for the sake of another costs page faults. Throws std::bad_alloc.
-  BlockBuffer take(size_t bytes);
-  // What a new buffer for `bytes` occupies: the next multiple of 256 KiB.
+  BlockBuffer take(size_t bytes);  // Throws std::bad_alloc.
+  // What a buffer for `bytes` occupies: the next multiple of 256 KiB.
   static size_t capacity_for(size_t bytes);
   size_t free_bytes() const;  // Kept for the next ones.
 

@@ -36,7 +36,7 @@ uint64_t BlockRequest::bytes() const {
 }
 
 LoadedBlock::LoadedBlock(BlockReader& reader, BlockRequest request)
-    : reader_(reader), request_(std::move(request)), capacity_(BlockReader::memory_for(request_)) {
+    : reader_(reader), request_(std::move(request)), capacity_(reader.memory_for(request_)) {
   reader_.memory_bytes_ += capacity_;
 }
 
@@ -78,8 +78,9 @@ BlockReader::~BlockReader() {
   engine_.reset();
 }
 
-size_t BlockReader::memory_for(const BlockRequest& request) {
-  return BlockBuffers::capacity_for(request.bytes() + 2 * kSector * request.extents.size());
+size_t BlockReader::memory_for(const BlockRequest& request) const {
+  const size_t bytes = request.bytes() + 2 * kSector * request.extents.size(), usual = options_.usual_bytes;
+  return BlockBuffers::capacity_for(bytes <= usual && bytes > usual / 2 ? usual : bytes);
 }
 
 std::shared_ptr<LoadedBlock> BlockReader::request(BlockRequest request) {
@@ -108,8 +109,6 @@ ReadJob BlockReader::begin(LoadedBlock& block) {
                   shard->path(), extent.offset, "imgpack verify " + shard->path().parent_path().string());
   }
   block.buffer_ = buffers_.take(block.capacity_);
-  memory_bytes_ += block.buffer_.capacity() - block.capacity_;
-  block.capacity_ = block.buffer_.capacity();
   block.file_ = shard;
   ReadJob job{shard, {}};
   uint64_t end = 0;

@@ -61,7 +61,7 @@ class LoadedBlock {
 
   BlockReader& reader_;
   const BlockRequest request_;
-  size_t capacity_;                  // Counted as used from the request on.
+  const size_t capacity_;            // Counted as used from the request on.
   std::vector<uint64_t> placed_at_;  // Of every extent, in the buffer: sectors may begin before it.
   BlockBuffer buffer_;
   std::shared_ptr<imgpack::RandomAccessFile> file_;
@@ -74,9 +74,12 @@ enum class ReadBackend { kAuto, kThreads, kIoUring };  // kAuto: io_uring where 
 
 struct BlockReaderOptions {
   ReadBackend backend = ReadBackend::kAuto;
-  uint32_t threads = 4;                // Of ReadBackend::kThreads: blocks in flight.
-  uint32_t ring_reads = 32;            // Of ReadBackend::kIoUring: reads of up to 1 MiB in flight.
-  size_t keep_bytes = 0;               // Memory of finished blocks to keep for the next ones.
+  uint32_t threads = 4;      // Of ReadBackend::kThreads: blocks in flight.
+  uint32_t ring_reads = 32;  // Of ReadBackend::kIoUring: reads of up to 1 MiB in flight.
+  size_t keep_bytes = 0;     // Memory of finished blocks to keep for the next ones.
+  // What most blocks need: those between half of it and it get memory of this size, so that each can have the one that
+  // any other leaves. Sizes of their own would send each other's memory back to the kernel. 0: sizes of their own.
+  size_t usual_bytes = 0;
   uint32_t open_files = 64;            // At most.
   CacheMode cache = CacheMode::kKeep;  // Not kAuto.
 };
@@ -100,7 +103,7 @@ class BlockReader {
   void cancel();
 
   size_t memory_bytes() const { return memory_bytes_.load(); }  // Of blocks requested and not yet freed.
-  static size_t memory_for(const BlockRequest& request);
+  size_t memory_for(const BlockRequest& request) const;
   ReadCounters counters() const { return engine_->counters(); }
   const char* backend() const { return engine_->name(); }
   // Of the files opened so far, the mode that was really possible.

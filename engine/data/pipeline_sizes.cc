@@ -45,13 +45,17 @@ uint64_t shard_bytes(const imgpack::SplitView& split) {
   return bytes;
 }
 
+uint64_t usual_block_bytes(const imgpack::SplitView& split, const PipelineOptions& options) {
+  const auto& sizes = split.columns.record_bytes;
+  const uint64_t mean_record =
+      sizes.empty() ? 0 : std::accumulate(sizes.begin(), sizes.end(), uint64_t{0}) / split.records();
+  return BlockBuffers::capacity_for(options.order.block_bytes + std::min<uint64_t>(mean_record, 1u << 20));
+}
+
 uint64_t block_budget(const imgpack::SplitView& split, const SampleOrder& order, const PipelineOptions& options) {
   const BlockPlan& plan = order.plan();
   if (plan.blocks.empty()) return options.read_ahead_bytes;
-  const auto& sizes = split.columns.record_bytes;
-  const uint64_t mean_record = std::accumulate(sizes.begin(), sizes.end(), uint64_t{0}) / split.records();
-  const uint64_t block =
-      BlockBuffers::capacity_for(options.order.block_bytes + std::min<uint64_t>(mean_record, 1u << 20));
+  const uint64_t block = usual_block_bytes(split, options);
   const uint64_t partitions = std::min<uint64_t>(plan.partitions(), plan.partitions() / options.world + 2);
   const uint64_t blocks = std::min<uint64_t>(plan.blocks.size(), partitions * options.order.window_blocks);
   return blocks * block + std::max<uint64_t>(options.read_ahead_bytes, block);

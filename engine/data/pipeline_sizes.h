@@ -16,6 +16,9 @@ PipelineOptions checked(PipelineOptions options);
 
 uint64_t shard_bytes(const imgpack::SplitView& split);  // Of all shards.
 
+// Memory that a block of the plan takes: block_bytes and a record, up to 1 MiB of it.
+uint64_t usual_block_bytes(const imgpack::SplitView& split, const PipelineOptions& options);
+
 // Bytes of blocks in memory: the windows of the partitions that one rank touches, and what is read ahead of them.
 uint64_t block_budget(const imgpack::SplitView& split, const SampleOrder& order, const PipelineOptions& options);
 

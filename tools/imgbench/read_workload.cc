@@ -98,6 +98,7 @@ class ReadWorkload : public Workload {
   static imgtrain::data::BlockReaderOptions reader_options(bool remote) {
     imgtrain::data::BlockReaderOptions options;
     options.keep_bytes = remote ? kAheadRemote : kAheadBytes;
+    options.usual_bytes = kBlockBytes + (256u << 10);  // And part of a record.
     if (remote) options.threads = kConnections;
     return options;
   }

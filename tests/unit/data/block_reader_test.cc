@@ -187,6 +187,24 @@ TEST(CachePolicy, ModesAreReadByName) {
   EXPECT_EQ(parse_cache_mode("none"), std::nullopt);
 }
 
+TEST(BlockReader, GivesBlocksOfAboutTheUsualSizeEqualMemory) {
+  constexpr size_t kStep = size_t{256} << 10;
+  BlockReaderOptions options;
+  options.backend = ReadBackend::kThreads;
+  const auto memory = [&](uint64_t bytes, size_t usual) {
+    options.usual_bytes = usual;
+    const BlockReader reader(
+        imgpack::posix_file_system(), [](uint32_t) { return std::filesystem::path(); }, options,
+        std::make_shared<Signal>());
+    return reader.memory_for({0, {{0, bytes, 0}}});
+  };
+  EXPECT_EQ(memory(15 * kStep, 17 * kStep), 17 * kStep);
+  EXPECT_EQ(memory(9 * kStep, 17 * kStep), 17 * kStep);
+  EXPECT_EQ(memory(7 * kStep, 17 * kStep), 8 * kStep) << "a small data set must not look like a large one";
+  EXPECT_EQ(memory(17 * kStep, 17 * kStep), 18 * kStep) << "larger than the usual ones";
+  EXPECT_EQ(memory(9 * kStep, 0), 10 * kStep);
+}
+
 TEST(BlockBuffers, LendOutWhatWasGivenBack) {
   BlockBuffers buffers(1 << 20);
   std::byte* first = nullptr;
@@ -197,25 +215,6 @@ TEST(BlockBuffers, LendOutWhatWasGivenBack) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(first) % 4096, 0u);
   }
   EXPECT_EQ(buffers.take(200'000).data(), first);
-}
-
-TEST(BlockBuffers, AFreeBufferServesBlocksThatAreALittleSmaller) {
-  constexpr size_t kStep = size_t{256} << 10;
-  BlockBuffers buffers(16 * kStep);
-  std::byte* first = nullptr;
-  {
-    const BlockBuffer buffer = buffers.take(5 * kStep);
-    first = buffer.data();
-  }
-  {
-    const BlockBuffer smaller = buffers.take(4 * kStep);
-    EXPECT_EQ(smaller.data(), first);
-    EXPECT_EQ(smaller.capacity(), 5 * kStep);
-    EXPECT_EQ(buffers.free_bytes(), 0u);
-  }
-  const BlockBuffer much_smaller = buffers.take(3 * kStep);
-  EXPECT_EQ(much_smaller.capacity(), 3 * kStep);
-  EXPECT_EQ(buffers.free_bytes(), 5 * kStep);
 }
 
 TEST(BlockBuffers, KeepNoMoreThanAllowedBesideWhatIsLentOut) {
