@@ -7,6 +7,7 @@
 
 #include "engine/model/weights.h"
 #include "engine/train/training_step.h"
+#include "tests/unit/train/small_run.h"
 
 namespace imgtrain {
 namespace {
@@ -56,12 +57,8 @@ class WrongRecorder : public StepRecorder {
   int times_;
 };
 
-RunConfig config_for(int64_t batch, int64_t group) {
-  RunConfig config;
-  config.depth = 18;
-  config.batch = batch;
-  config.bn_group = group;
-  config.precision = Precision::kFp32;
+RunConfig recorded_run(int64_t batch, int64_t group) {
+  RunConfig config = small_run(batch, group);
   config.cuda_graphs = true;
   return config;
 }
@@ -128,7 +125,7 @@ RunConfig without_graphs(RunConfig config) {
 
 TEST(RecordedSteps, TrainAsTheStepsThemselvesDo) {
   for (const int64_t group : {8, 4}) {
-    RunConfig config = config_for(8, group);
+    RunConfig config = recorded_run(8, group);
     config.mixup = 0.2;
     config.label_smoothing = 0.1;
     Trial recorded(config, std::make_unique<RerunRecorder>()), plain(without_graphs(config));
@@ -146,7 +143,7 @@ TEST(RecordedSteps, TrainAsTheStepsThemselvesDo) {
 TEST(RecordedSteps, EveryOptimizerTakesItsRateFromTheDevice) {
   for (const OptimizerKind kind : {OptimizerKind::kSgd, OptimizerKind::kAdamW}) {
     for (const bool decoupled : {false, true}) {
-      RunConfig config = config_for(4, 4);
+      RunConfig config = recorded_run(4, 4);
       config.optimizer = kind;
       config.decoupled_decay = decoupled;
       config.weight_decay = 0.1;
@@ -165,7 +162,7 @@ TEST(RecordedSteps, EveryOptimizerTakesItsRateFromTheDevice) {
 }
 
 TEST(RecordedSteps, EachKindOfStepHasARecordingOfItsOwn) {
-  const RunConfig config = config_for(8, 4);
+  const RunConfig config = recorded_run(8, 4);
   Trial recorded(config, std::make_unique<RerunRecorder>()), plain(without_graphs(config));
   // A shorter last batch now and then; it has been seen four times in the end, the whole one ten times.
   const std::vector<int64_t> counts = {8, 8, 6, 8, 8, 6, 8, 8, 6, 8, 8, 6, 8, 8};
@@ -176,7 +173,7 @@ TEST(RecordedSteps, EachKindOfStepHasARecordingOfItsOwn) {
 }
 
 TEST(RecordedSteps, ADeviceThatRefusesCostsNoStep) {
-  const RunConfig config = config_for(4, 4);
+  const RunConfig config = recorded_run(4, 4);
   Trial recorded(config, std::make_unique<RefusingRecorder>()), plain(without_graphs(config));
   const std::vector<int64_t> counts(6, 4);
   recorded.run(counts);
@@ -188,7 +185,7 @@ TEST(RecordedSteps, ADeviceThatRefusesCostsNoStep) {
 
 TEST(RecordedSteps, ARecordingThatDoesSomethingElseIsFoundOut) {
   for (const int times : {0, 2}) {
-    const RunConfig config = config_for(4, 4);
+    const RunConfig config = recorded_run(4, 4);
     Trial recorded(config, std::make_unique<WrongRecorder>(times)), plain(without_graphs(config));
     const std::vector<int64_t> counts(6, 4);
     recorded.run(counts);
@@ -200,7 +197,7 @@ TEST(RecordedSteps, ARecordingThatDoesSomethingElseIsFoundOut) {
 }
 
 TEST(RecordedSteps, AStepThatTheScalerSkippedProvesNothing) {
-  RunConfig config = config_for(2, 2);
+  RunConfig config = recorded_run(2, 2);
   config.precision = Precision::kFp16;
   config.loss_scale_init = 1e30;  // Infinite in half precision.
   Trial run(config, std::make_unique<WrongRecorder>(0));
@@ -210,7 +207,7 @@ TEST(RecordedSteps, AStepThatTheScalerSkippedProvesNothing) {
 }
 
 TEST(RecordedSteps, SayWhyAConfigurationCannotBeRecorded) {
-  const RunConfig config = config_for(8, 8);
+  const RunConfig config = recorded_run(8, 8);
   EXPECT_THAT(why_not_recorded(config, 1), IsEmpty());
   EXPECT_THAT(why_not_recorded(config, 4), HasSubstr("4 ranks"));
   RunConfig other = config;
@@ -229,7 +226,7 @@ TEST(RecordedSteps, SayWhyAConfigurationCannotBeRecorded) {
 }
 
 TEST(RecordedSteps, WithoutADeviceThatRecordsStepsAreQueuedAsEver) {
-  const RunConfig config = config_for(4, 4);
+  const RunConfig config = recorded_run(4, 4);
   Trial run(config), plain(without_graphs(config));
   run.run({4, 4});
   plain.run({4, 4});
@@ -240,7 +237,7 @@ TEST(RecordedSteps, WithoutADeviceThatRecordsStepsAreQueuedAsEver) {
 TEST(RecordedStepsOnCuda, TrainAsTheStepsThemselvesDo) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device here";
   for (const Precision precision : {Precision::kFp32, Precision::kBf16, Precision::kFp16}) {
-    RunConfig config = config_for(16, 8);
+    RunConfig config = recorded_run(16, 8);
     config.mixup = 0.2;
     config.precision = precision;
     config.loss_scale_init = 256;

@@ -6,6 +6,7 @@
 
 #include "engine/model/weights.h"
 #include "engine/train/lr_finder.h"
+#include "tests/unit/train/small_run.h"
 
 namespace imgtrain {
 namespace {
@@ -22,15 +23,6 @@ DeviceBatch labelled_batch(int64_t count, int64_t global_count = 0) {
   batch.images = (torch::randint(40, {count, 32, 32, 3}, torch::kLong) + 50 * batch.labels.view({count, 1, 1, 1}))
                      .to(torch::kUInt8);
   return batch;
-}
-
-RunConfig config_for(int64_t batch, int64_t group) {
-  RunConfig config;
-  config.depth = 18;
-  config.batch = batch;
-  config.bn_group = group;
-  config.precision = Precision::kFp32;
-  return config;
 }
 
 struct Trial {
@@ -65,13 +57,13 @@ double largest_difference(const ResNet& a, const ResNet& b) {
 }
 
 TEST(TrainingStep, LearnsAnEasyBatch) {
-  Trial run(config_for(20, 20));
+  Trial run(small_run(20, 20));
   const double first = run.steps(labelled_batch(20), 1).loss();
   EXPECT_LT(run.steps(labelled_batch(20), 8).loss(), 0.5 * first);
 }
 
 TEST(TrainingStep, IsDeterministic) {
-  Trial one(config_for(8, 8)), two(config_for(8, 8));
+  Trial one(small_run(8, 8)), two(small_run(8, 8));
   one.steps(labelled_batch(8), 3);
   two.steps(labelled_batch(8), 3);
   EXPECT_EQ(largest_difference(one.model, two.model), 0);
@@ -80,9 +72,9 @@ TEST(TrainingStep, IsDeterministic) {
 // The reference is plain PyTorch: groups are separate forward passes whose gradients add up.
 TEST(TrainingStep, GradientIsThatOfTheMeanLossOverAllGroups) {
   const DeviceBatch batch = labelled_batch(12);
-  Trial run(config_for(12, 4));
+  Trial run(small_run(12, 4));
   run.steps(batch, 1, /*lr=*/0);
-  ResNet reference = Trial::make(config_for(12, 4));
+  ResNet reference = Trial::make(small_run(12, 4));
   PixelNormalizer normalize(torch::kCPU);
   torch::Tensor loss = torch::zeros({});
   for (int64_t begin = 0; begin < 12; begin += 4) {
@@ -97,7 +89,7 @@ TEST(TrainingStep, GradientIsThatOfTheMeanLossOverAllGroups) {
 
 TEST(TrainingStep, SharesOfAGlobalBatchAddUpToTheWholeGradient) {
   const DeviceBatch whole = labelled_batch(8);
-  Trial all(config_for(8, 4));
+  Trial all(small_run(8, 4));
   all.steps(whole, 1, 0);
   std::vector<torch::Tensor> sum;
   for (int64_t begin : {0, 4}) {
@@ -105,7 +97,7 @@ TEST(TrainingStep, SharesOfAGlobalBatchAddUpToTheWholeGradient) {
     share.images = whole.images.narrow(0, begin, 4);
     share.labels = whole.labels.narrow(0, begin, 4);
     share.count = 4;
-    Trial part(config_for(8, 4));
+    Trial part(small_run(8, 4));
     part.steps(share, 1, 0);
     const auto parameters = part.model->parameters();
     for (size_t i = 0; i < parameters.size(); ++i) {
@@ -124,7 +116,7 @@ TEST(TrainingStep, SharesOfAGlobalBatchAddUpToTheWholeGradient) {
 // Sharpness-aware minimisation by hand: up by rho g / |g| in each group, the gradient from there.
 TEST(TrainingStep, SharpnessAwareGradientsAreThoseOfTheClimbedWeights) {
   const DeviceBatch batch = labelled_batch(12);
-  RunConfig config = config_for(12, 4);
+  RunConfig config = small_run(12, 4);
   config.sam_rho = 0.05;
   config.sam_interval = 2;
   // Four images a group leave four values a statistic in the last stage: rounding in fp32 grows to percents there.
@@ -163,7 +155,7 @@ TEST(TrainingStep, SharpnessAwareGradientsAreThoseOfTheClimbedWeights) {
 }
 
 TEST(TrainingStep, OtherStepsThanTheIntervalsAreOrdinaryOnes) {
-  RunConfig plain = config_for(8, 8), sharp = plain;
+  RunConfig plain = small_run(8, 8), sharp = plain;
   sharp.sam_rho = 0.05;
   sharp.sam_interval = 2;
   Trial one(plain), two(sharp);
@@ -174,7 +166,7 @@ TEST(TrainingStep, OtherStepsThanTheIntervalsAreOrdinaryOnes) {
 }
 
 TEST(TrainingStep, MixingAndDroppedBranchesFollowTheStepAndTheGroupAlone) {
-  RunConfig config = config_for(8, 4);
+  RunConfig config = small_run(8, 4);
   config.mixup = 0.2;
   config.cutmix = 1;
   config.drop_path = 0.3;
@@ -225,15 +217,15 @@ TEST(GroupInput, ShrinkingIsTorchsNearestInterpolation) {
 }
 
 TEST(TrainingStep, RunningStatisticsMoveOnceAStepHoweverManyGroups) {
-  Trial run(config_for(12, 4));
+  Trial run(small_run(12, 4));
   run.steps(labelled_batch(12), 2);
   EXPECT_EQ(run.model->named_buffers()["bn1.num_batches_tracked"].item<int64_t>(), 2);
 }
 
 TEST(TrainingStep, Bf16FollowsFp32Closely) {
-  RunConfig low = config_for(20, 20);
+  RunConfig low = small_run(20, 20);
   low.precision = Precision::kBf16;
-  Trial exact(config_for(20, 20)), lowered(low);
+  Trial exact(small_run(20, 20)), lowered(low);
   EXPECT_NEAR(exact.steps(labelled_batch(20), 4).loss(), lowered.steps(labelled_batch(20), 4).loss(), 0.15);
 }
 
@@ -275,7 +267,7 @@ class OverflowingSync : public GradientSync {
 
 // A training run refuses fp16 on a CPU for its speed; its arithmetic is there, and two images are enough of it.
 void expect_overflow_skips_and_goes_on(torch::Device device) {
-  RunConfig config = config_for(2, 2);
+  RunConfig config = small_run(2, 2);
   config.precision = Precision::kFp16;
   config.loss_scale_init = 16;
   OverflowingSync sync(device);
@@ -319,7 +311,7 @@ TEST(TrainingStepOnCuda, AnOverflowSkipsTheStepHalvesTheScaleAndTheRunGoesOn) {
 }
 
 TEST(RangeTest, GivesTheCurveAndPutsEverythingBack) {
-  Trial run(config_for(20, 20));
+  Trial run(small_run(20, 20));
   const DeviceBatch batch = labelled_batch(20);
   run.steps(batch, 1);  // Momentum and statistics that are not zero.
   std::vector<torch::Tensor> before;
@@ -343,7 +335,7 @@ TEST(RangeTest, GivesTheCurveAndPutsEverythingBack) {
 }
 
 TEST(StageClock, TimesOfAStepAreThereWhenItIsDoneAndOnlyOnce) {
-  Trial run(config_for(8, 8));
+  Trial run(small_run(8, 8));
   run.steps(labelled_batch(8), 2);
   for (int i = 0; i < 2; ++i) {
     const auto times = run.step.clock().take();
