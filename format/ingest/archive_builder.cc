@@ -1,7 +1,5 @@
 #include "format/ingest/archive_builder.h"
 
-#include <tbb/parallel_pipeline.h>
-
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -13,6 +11,7 @@
 #include "format/ingest/folder_source.h"
 #include "format/ingest/image_name.h"
 #include "format/ingest/image_preparation.h"
+#include "format/ingest/in_order_pipeline.h"
 #include "format/ingest/part_manifest.h"
 #include "format/ingest/spill_store.h"
 #include "format/ingest/thread_limit.h"
@@ -101,7 +100,6 @@ struct Item {
   std::optional<SkippedSource> skipped;
   MemoryBudget::Lease in_flight;
 };
-using ItemPtr = std::shared_ptr<Item>;
 
 // Reads the archives through once.
 class Pass {
@@ -116,16 +114,9 @@ class Pass {
 
   PassResult run() {
     job_.observer.on_reading(job_.archives.bytes());
-    tbb::parallel_pipeline(
-        8 + 4 * threads_in_use(),
-        tbb::make_filter<void, ItemPtr>(tbb::filter_mode::serial_in_order, [this](tbb::flow_control& control) {
-          return next(control);
-        }) & tbb::make_filter<ItemPtr, ItemPtr>(tbb::filter_mode::parallel, [this](ItemPtr item) {
-          prepare(*item);
-          return item;
-        }) & tbb::make_filter<ItemPtr, void>(tbb::filter_mode::serial_in_order, [this](const ItemPtr& item) {
-          keep(*item);
-        }));
+    run_in_order<Item>(
+        in_flight_, [this] { return next(); }, [this](Item& item) { prepare(item); },
+        [this](Item& item) { keep(item); });
     if (job_.stop) {
       throw Error(ErrorKind::kInterrupted, "stopped while the archive was read: run the same command to read it again",
                   job_.archives.root);
@@ -139,7 +130,7 @@ class Pass {
   }
 
  private:
-  ItemPtr next(tbb::flow_control& control) {
+  std::unique_ptr<Item> next() {
     while (!job_.stop.load(std::memory_order_relaxed)) {
       const auto index = walk_.next();
       if (!index) break;
@@ -152,7 +143,7 @@ class Pass {
         walk_.skip();
         continue;
       }
-      auto item = std::make_shared<Item>();
+      auto item = std::make_unique<Item>();
       item->index = *index;
       item->split = std::move(place->split);
       item->image = std::move(place->image);
@@ -166,7 +157,6 @@ class Pass {
       item->bytes = walk_.read();
       return item;
     }
-    control.stop();
     return nullptr;
   }
 
@@ -200,8 +190,6 @@ class Pass {
     }
     if (result_.spilled.size() <= item.index) result_.spilled.resize(item.index + 1);
     result_.spilled[item.index] = {store.get(), item.key, store->add(item.key, item.bytes)};
-    item.bytes = {};
-    item.in_flight.release();
   }
 
   void report(uint64_t images) {

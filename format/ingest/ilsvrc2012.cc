@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "format/ingest/image_name.h"
 
@@ -12,11 +13,13 @@ constexpr std::string_view kClassText =
 #include "format/ingest/ilsvrc2012_classes.inc"
     ;
 
-constexpr std::string_view kValLabelText =
+constexpr std::string_view kValLabelLines[] = {
 #include "format/ingest/ilsvrc2012_val_labels.inc"
-    ;
+};
 constexpr size_t kLabelsPerLine = 50;
-static_assert(kValLabelText.size() == kIlsvrcValImages / kLabelsPerLine * (2 * kLabelsPerLine + 1));
+static_assert(std::size(kValLabelLines) * kLabelsPerLine == kIlsvrcValImages);
+static_assert(std::all_of(std::begin(kValLabelLines), std::end(kValLabelLines),
+                          [](std::string_view line) { return line.size() == 2 * kLabelsPerLine; }));
 
 int32_t base36(char digit) {
   return digit <= '9' ? digit - '0' : digit - 'a' + 10;
@@ -51,8 +54,8 @@ std::optional<int32_t> ilsvrc_label(std::string_view wnid) {
 
 int32_t ilsvrc_val_label(uint32_t number) {
   const size_t index = number - 1;
-  const size_t at = index / kLabelsPerLine * (2 * kLabelsPerLine + 1) + index % kLabelsPerLine * 2;
-  return base36(kValLabelText[at]) * 36 + base36(kValLabelText[at + 1]);
+  const std::string_view digits = kValLabelLines[index / kLabelsPerLine].substr(index % kLabelsPerLine * 2, 2);
+  return base36(digits[0]) * 36 + base36(digits[1]);
 }
 
 std::optional<uint32_t> ilsvrc_val_number(std::string_view name) {

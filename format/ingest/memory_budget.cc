@@ -18,9 +18,18 @@ void MemoryBudget::Lease::release() {
 
 MemoryBudget::Lease MemoryBudget::acquire(uint64_t bytes) {
   std::unique_lock lock(mutex_);
-  given_back_.wait(lock, [&] { return admitted_ == 0 || (bytes <= budget_ && admitted_ <= budget_ - bytes); });
+  given_back_.wait(lock,
+                   [&] { return lifted_ || admitted_ == 0 || (bytes <= budget_ && admitted_ <= budget_ - bytes); });
   admitted_ += bytes;
   return {*this, bytes};
+}
+
+void MemoryBudget::lift() {
+  {
+    const std::lock_guard lock(mutex_);
+    lifted_ = true;
+  }
+  given_back_.notify_all();
 }
 
 uint64_t MemoryBudget::admitted() const {

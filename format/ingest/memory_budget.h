@@ -30,6 +30,8 @@ class MemoryBudget {
 
   // Waits until `bytes` fit. A thread that holds a lease of this budget must not ask for another.
   Lease acquire(uint64_t bytes);
+  // From now on nobody waits: for an end by failure, after which some leases are given back late.
+  void lift();
   uint64_t admitted() const;
 
  private:
@@ -39,6 +41,7 @@ class MemoryBudget {
   mutable std::mutex mutex_;
   std::condition_variable given_back_;
   uint64_t admitted_ = 0;
+  bool lifted_ = false;
 };
 
 }  // namespace imgpack::ingest

@@ -1,7 +1,6 @@
 #include "format/ingest/reindex.h"
 
 #include <tbb/enumerable_thread_specific.h>
-#include <tbb/parallel_pipeline.h>
 
 #include <algorithm>
 #include <memory>
@@ -11,6 +10,7 @@
 #include "format/error.h"
 #include "format/folder_lock.h"
 #include "format/ingest/build_state.h"
+#include "format/ingest/in_order_pipeline.h"
 #include "format/ingest/memory_budget.h"
 #include "format/ingest/output_folder.h"
 #include "format/ingest/pack_plan.h"
@@ -35,7 +35,6 @@ struct Item {
   MemoryBudget::Lease in_flight;
   Record record;
 };
-using ItemPtr = std::shared_ptr<Item>;
 
 class Reindex {
  public:
@@ -142,31 +141,20 @@ class Reindex {
     const ShardReader reader(fs_, folder_ / summary.file);
     ShardWriter writer(fs_, folder_ / summary.file, reader.header());
     uint64_t next = 0;
-    const auto take = [&](tbb::flow_control& control) -> ItemPtr {
-      if (next == reader.records() || stop_.load(std::memory_order_relaxed)) {
-        control.stop();
-        return nullptr;
-      }
-      auto item = std::make_shared<Item>();
+    const auto take = [&]() -> std::unique_ptr<Item> {
+      if (next == reader.records() || stop_.load(std::memory_order_relaxed)) return nullptr;
+      auto item = std::make_unique<Item>();
       item->number = next++;
       item->bytes = reader.columns().record_bytes[item->number];
       item->in_flight = in_flight_.acquire(2 * item->bytes);
       return item;
     };
-    const auto index = [&](ItemPtr item) {
-      item->record = indexed(reader, item->number);
-      return item;
+    const auto index = [&](Item& item) { item.record = indexed(reader, item.number); };
+    const auto commit = [&](const Item& item) {
+      writer.append(item.record);
+      if (callbacks_.on_record) callbacks_.on_record(1, item.bytes);
     };
-    const auto commit = [&](const ItemPtr& item) {
-      writer.append(item->record);
-      item->record = {};
-      item->in_flight.release();
-      if (callbacks_.on_record) callbacks_.on_record(1, item->bytes);
-    };
-    tbb::parallel_pipeline(8 + 4 * threads_in_use(),
-                           tbb::make_filter<void, ItemPtr>(tbb::filter_mode::serial_in_order, take) &
-                               tbb::make_filter<ItemPtr, ItemPtr>(tbb::filter_mode::parallel, index) &
-                               tbb::make_filter<ItemPtr, void>(tbb::filter_mode::serial_in_order, commit));
+    run_in_order<Item>(in_flight_, take, index, commit);
     if (stop_) {
       throw Error(
           ErrorKind::kInterrupted,

@@ -1,7 +1,5 @@
 #include "format/ingest/shard_packer.h"
 
-#include <tbb/parallel_pipeline.h>
-
 #include <future>
 #include <memory>
 #include <optional>
@@ -11,6 +9,7 @@
 #include "format/error.h"
 #include "format/ingest/image_name.h"
 #include "format/ingest/image_preparation.h"
+#include "format/ingest/in_order_pipeline.h"
 #include "format/ingest/memory_budget.h"
 #include "format/ingest/thread_limit.h"
 #include "format/record.h"
@@ -26,7 +25,6 @@ struct Item {
   MemoryBudget::Lease in_flight;
   std::variant<std::monostate, Record, SkippedSource> result;
 };
-using ItemPtr = std::shared_ptr<Item>;
 
 class Packer {
  public:
@@ -39,30 +37,20 @@ class Packer {
   void run(const std::vector<uint32_t>& numbers, const std::atomic<bool>& stop) {
     size_t at = 0;
     uint32_t position = numbers.empty() ? 0 : job_.plan.first[numbers[0]];
-    const auto next = [&](tbb::flow_control& control) -> ItemPtr {
+    const auto next = [&]() -> std::unique_ptr<Item> {
       while (at < numbers.size() && position == job_.plan.first[numbers[at] + 1]) {
         if (++at < numbers.size()) position = job_.plan.first[numbers[at]];
       }
-      if (at == numbers.size() || stop.load(std::memory_order_relaxed)) {
-        control.stop();
-        return nullptr;
-      }
-      auto item = std::make_shared<Item>();
+      if (at == numbers.size() || stop.load(std::memory_order_relaxed)) return nullptr;
+      auto item = std::make_unique<Item>();
       item->shard = numbers[at];
       item->image = job_.plan.order[position++].image;
       item->source_bytes = job_.source.images[item->image].bytes;
       item->in_flight = in_flight_.acquire(item->source_bytes);
       return item;
     };
-    tbb::parallel_pipeline(8 + 4 * threads_,
-                           tbb::make_filter<void, ItemPtr>(tbb::filter_mode::serial_in_order, next) &
-                               tbb::make_filter<ItemPtr, ItemPtr>(tbb::filter_mode::parallel,
-                                                                  [this](ItemPtr item) {
-                                                                    prepare(*item);
-                                                                    return item;
-                                                                  }) &
-                               tbb::make_filter<ItemPtr, void>(tbb::filter_mode::serial_in_order,
-                                                               [&](const ItemPtr& item) { commit(*item, numbers); }));
+    run_in_order<Item>(
+        in_flight_, next, [this](Item& item) { prepare(item); }, [&](Item& item) { commit(item, numbers); });
     if (stop.load()) {
       writer_.reset();
       collect_published();
@@ -114,9 +102,6 @@ class Packer {
       current_.skipped.push_back(std::get<SkippedSource>(std::move(item.result)));
       callbacks_.on_skip(current_.skipped.back());
     }
-    // Not `= {}`, of which g++ 12 with sanitizers warns that it reads what is not there.
-    item.result.emplace<std::monostate>();
-    item.in_flight.release();
     callbacks_.on_image(item.source_bytes);
   }
 

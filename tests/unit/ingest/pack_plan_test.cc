@@ -65,8 +65,9 @@ TEST(PackPlan, EveryImageIsPlannedOnceInKeyOrderInTheShardOfItsKey) {
 
 TEST(PackPlan, OrderDependsOnNamesAndSeedAlone) {
   const auto order = [](const LabeledSource& source, uint64_t seed) {
+    const auto plan = make_plan(source, {.seed = seed});
     std::vector<uint32_t> images;
-    for (const PlannedImage& one : make_plan(source, {.seed = seed}).splits[0].order) images.push_back(one.image);
+    for (const PlannedImage& one : plan.splits[0].order) images.push_back(one.image);
     return images;
   };
   EXPECT_EQ(order(source_of(100, 1000), 1), order(source_of(100, 7), 1));

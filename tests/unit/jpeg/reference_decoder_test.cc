@@ -26,8 +26,8 @@ SampleWindow crop(int x, int y, int width, int height, bool flip = false) {
           height,
           static_cast<double>(x),
           static_cast<double>(y),
-          static_cast<double>(x + width),
-          static_cast<double>(y + height),
+          static_cast<double>(x) + width,
+          static_cast<double>(y) + height,
           flip};
 }
 
