@@ -108,7 +108,7 @@ bool sample_bicubic(const RgbImage& image, const uint8_t* source, double xin, do
 // Nearest neighbours in 16.16 fixed point; without rotation or shear, in floating point (as Pillow has it).
 class NearestPlaces {
  public:
-  NearestPlaces(const RgbImage& image, const Affine& m) : image_(image), m_(m) {
+  NearestPlaces(const RgbImage& image, const Affine& m) : image_(image) {
     scale_only_ = m[1] == 0 && m[3] == 0;
     const auto fixed = [](double v) { return static_cast<int64_t>(std::floor(v * 65536.0 + 0.5)); };
     for (size_t i : {0, 1, 3, 4}) step_[i] = fixed(m[i]);
@@ -143,7 +143,6 @@ class NearestPlaces {
   }
 
   const RgbImage& image_;
-  const Affine& m_;
   bool scale_only_ = false;
   std::array<int64_t, 6> step_{};
   std::vector<int64_t> columns_, rows_;

@@ -135,7 +135,9 @@ Coverage parse_baseline_header(std::span<const std::byte> jpeg, BaselineHeader& 
   header.restart_interval = 0;
   Parser parser{header};
   MarkerWalk walk(jpeg);
-  if (walk.next() != MarkerWalk::Step::kSegment || walk.segment().marker != kSoi) return Coverage::kNotCovered;
+  // No fill bytes before it, as the probe and libjpeg have it.
+  if (walk.next() != MarkerWalk::Step::kSegment || walk.segment().marker != kSoi || walk.segment().end != 2)
+    return Coverage::kNotCovered;
   while (walk.next() == MarkerWalk::Step::kSegment) {
     const Segment& segment = walk.segment();
     const uint8_t marker = segment.marker;

@@ -239,13 +239,24 @@ int16_t high_half(int32_t weight) {
   return static_cast<int16_t>(weight >> kLowBits);
 }
 
-void split_across(const ResampleTaps& taps, std::vector<int16_t>& out) {
-  out.resize(taps.weight.size() * 2);
-  for (size_t i = 0; i < taps.weight.size(); i++) {
-    const size_t at = i / kTapsPerGroup * kGroupValues + i % kTapsPerGroup;
-    out[at] = low_half(taps.weight[i]);
-    out[at + kTapsPerGroup] = high_half(taps.weight[i]);
+// Weights in groups of taps, as many for every output. Where the groups of an output at the right edge would reach past
+// the row's `pixels`, they begin further left, with zeros. Returns groups per output.
+int split_across(ResampleTaps& taps, int pixels, std::vector<int16_t>& out) {
+  const int most = *std::max_element(taps.count.begin(), taps.count.end());
+  const int groups = (most + kTapsPerGroup - 1) / kTapsPerGroup, reach = groups * kTapsPerGroup;
+  out.assign(static_cast<size_t>(taps.outputs) * static_cast<size_t>(groups) * kGroupValues, 0);
+  int16_t* to = out.data();
+  for (size_t o = 0; o < static_cast<size_t>(taps.outputs); o++, to += groups * kGroupValues) {
+    const int32_t* weight = &taps.weight[o * static_cast<size_t>(taps.stride)];
+    const int zeros = std::clamp(taps.first[o] + reach - pixels, 0, taps.first[o]);
+    taps.first[o] -= zeros;
+    for (int j = 0; j < taps.count[o]; j++) {
+      const int tap = zeros + j, at = tap / kTapsPerGroup * kGroupValues + tap % kTapsPerGroup;
+      to[at] = low_half(weight[j]);
+      to[at + kTapsPerGroup] = high_half(weight[j]);
+    }
   }
+  return groups;
 }
 
 void split_down(const ResampleTaps& taps, std::vector<int16_t>& out) {
@@ -270,7 +281,7 @@ void Resampler::begin(const SampleWindow& window, int out_width, int out_height,
   end_row_ = window.use_y + down_.end_input();
   for (int& first : across_.first) first -= column;
   for (int& first : down_.first) first -= row;
-  split_across(across_, across_pairs_);
+  across_groups_ = split_across(across_, end_column_ - first_column_, across_pairs_);
   split_down(down_, down_pairs_);
   narrow_stride_ = (static_cast<size_t>(out_width) * kChannels + kNarrowSlack + 63) / 64 * 64;
   const size_t bytes = narrow_stride_ * static_cast<size_t>(end_row_ - first_row_);
@@ -281,7 +292,7 @@ void Resampler::begin(const SampleWindow& window, int out_width, int out_height,
 void Resampler::push_rows(const uint8_t* pixels, size_t stride, int rows) {
   rows = std::min(rows, end_row_ - first_row_ - pushed_);
   if (rows <= 0) return;
-  const AcrossPlan plan{across_.outputs, across_.stride / kTapsPerGroup, across_.first.data(), across_pairs_.data()};
+  const AcrossPlan plan{across_.outputs, across_groups_, across_.first.data(), across_pairs_.data()};
   uint8_t* narrow = narrow_.data() + narrow_stride_ * static_cast<size_t>(pushed_);
   HWY_DYNAMIC_DISPATCH(resample_across)(pixels, stride, rows, plan, narrow, narrow_stride_);
   pushed_ += rows;

@@ -40,6 +40,7 @@ class Resampler {
  private:
   ResampleTaps across_, down_;
   std::vector<int16_t> across_pairs_, down_pairs_;  // Weights as the kernels read them.
+  int across_groups_ = 0;                           // Of taps, per output.
   std::vector<uint8_t> narrow_;                     // The rows after the horizontal pass.
   size_t narrow_stride_ = 0;
   int first_column_ = 0, end_column_ = 0, first_row_ = 0, end_row_ = 0;

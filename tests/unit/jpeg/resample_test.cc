@@ -1,6 +1,8 @@
 #include "format/jpeg/resample.h"
 
 #include <gmock/gmock.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <numeric>
 #include <span>
@@ -126,6 +128,39 @@ TEST(Resampler, ConstantColourStaysConstantWhateverTheScale) {
     for (int side : {1, 7, 64, 300}) {
       for (Filter filter : {Filter::kBilinear, Filter::kBicubic, Filter::kLanczos}) {
         EXPECT_THAT(resized(p, whole(p), side, side, filter), testing::Each(value)) << side;
+      }
+    }
+  }
+}
+
+// Rows that end, slack included, where the process has no memory any more.
+TEST(Resampler, ReadsNoFurtherThanTheSlackBehindARow) {
+  struct Case {
+    int use_width;
+    double from, to;
+    int out_width;
+  };
+  // The last ones: far fewer pixels at the edge than in the middle, and a box in the corner of what may be used.
+  const Case cases[] = {{7, 0, 7, 3}, {500, 0, 500, 224}, {5000, 0, 5000, 16}, {900, 0, 80, 1}};
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  for (const Case& c : cases) {
+    for (Filter filter : {Filter::kBilinear, Filter::kBicubic, Filter::kLanczos}) {
+      for (const std::string& target : simd_targets()) {
+        const ForcedSimdTarget forced(target);
+        Resampler resampler;
+        resampler.begin({0, 0, c.use_width, 1, c.from, 0, c.to, 1, false}, c.out_width, 1, filter);
+        const size_t row = static_cast<size_t>(resampler.end_column() - resampler.first_column()) * 3;
+        const size_t bytes = (row + kResampleReadSlack + page - 1) / page * page;
+        void* memory = mmap(nullptr, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        ASSERT_NE(memory, MAP_FAILED);
+        ASSERT_EQ(mprotect(static_cast<char*>(memory) + bytes, page, PROT_NONE), 0);
+        uint8_t* const pixels = static_cast<uint8_t*>(memory) + bytes - kResampleReadSlack - row;
+        std::fill_n(pixels, row, uint8_t{200});
+        std::vector<uint8_t> out(static_cast<size_t>(c.out_width) * 3);
+        resampler.push_rows(pixels, row, 1);
+        resampler.finish(out.data());
+        EXPECT_THAT(out, testing::Each(uint8_t{200})) << target << " " << c.use_width;
+        munmap(memory, bytes + page);
       }
     }
   }
