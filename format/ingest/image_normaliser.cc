@@ -152,6 +152,8 @@ Outcome from_jpeg(std::vector<std::byte>&& source, const NormaliseOptions& optio
   if (info->lossless) return Quarantine{QuarantineReason::kUnsupported, "JPEG: a lossless or hierarchical stream"};
   if (info->precision != 8)
     return Quarantine{QuarantineReason::kUnsupported, "JPEG: " + std::to_string(info->precision) + " bits per sample"};
+  if (has_fractional_sampling(*info))
+    return Quarantine{QuarantineReason::kUnsupported, "JPEG: samples that stand for fractions of pixels"};
   if (too_many_pixels(info->width, info->height)) return too_large(info->width, info->height);
 
   const bool ink = info->components == 4;

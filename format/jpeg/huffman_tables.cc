@@ -23,7 +23,8 @@ bool CodeTable::build(std::span<const uint8_t> counts, std::span<const uint8_t> 
   size_t next = 0;
   for (int bits = 1; bits <= kMaxCodeBits; bits++) {
     const int32_t count = counts[static_cast<size_t>(bits - 1)];
-    if (code + count > 1 << bits) return false;  // More codes than there are bit patterns left.
+    // More codes than bit patterns are left; and none may be all ones, which libjpeg refuses, too.
+    if (code + count >= 1 << bits) return false;
     symbol_offset[bits] = static_cast<int32_t>(next) - code;
     max_code[bits] = count > 0 ? code + count - 1 : -1;
     for (int32_t i = 0; i < count; i++, code++, next++) {

@@ -130,6 +130,12 @@ std::optional<JpegInfo> probe_jpeg(std::span<const std::byte> bytes, std::string
   return header.info;
 }
 
+bool has_fractional_sampling(const JpegInfo& info) {
+  for (int c = 0; c < info.components; c++)
+    if (info.max_h % info.h[c] != 0 || info.max_v % info.v[c] != 0) return true;
+  return false;
+}
+
 uint64_t coded_blocks(const JpegInfo& info) {
   const uint64_t across = (info.width + kBlockSize * info.max_h - 1) / (kBlockSize * static_cast<uint64_t>(info.max_h));
   const uint64_t down = (info.height + kBlockSize * info.max_v - 1) / (kBlockSize * static_cast<uint64_t>(info.max_v));

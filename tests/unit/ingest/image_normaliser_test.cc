@@ -33,6 +33,18 @@ Bytes to_bytes(std::string_view text) {
   return to_bytes(text.data(), text.size());
 }
 
+// Other sampling factors in the frame header of a baseline JPEG: luma's, and those of the first chroma component.
+Bytes with_sampling(Bytes jpeg, uint8_t luma, uint8_t chroma) {
+  for (size_t i = 0; i + 15 < jpeg.size(); i++) {
+    if (jpeg[i] != std::byte{0xff} || jpeg[i + 1] != std::byte{0xc0}) continue;
+    jpeg[i + 11] = std::byte{luma};
+    jpeg[i + 14] = std::byte{chroma};
+    return jpeg;
+  }
+  ADD_FAILURE() << "no baseline frame header";
+  return jpeg;
+}
+
 Bytes make_png(uint32_t width, uint32_t height, uint32_t format, int row_channels) {
   const auto pixels = test_picture(width, height, row_channels, true, 3);
   png_image image{};
@@ -216,6 +228,8 @@ TEST(ImageNormaliser, EveryBadSourceIsQuarantinedWithItsReason) {
       {"a TIFF", to_bytes(std::string_view("II*\0....", 8)), QuarantineReason::kUnsupported, "TIFF"},
       {"a JPEG cut in half", cut(jpeg, jpeg.size() / 2), QuarantineReason::kDamaged, "premature end"},
       {"a JPEG cut in its header", cut(jpeg, 30), QuarantineReason::kDamaged, "cut off"},
+      {"a JPEG with three columns of luma for two of chroma", with_sampling(jpeg, 0x31, 0x21),
+       QuarantineReason::kUnsupported, "fractions of pixels"},
       {"a PNG cut off", cut(make_png(64, 64, PNG_FORMAT_RGB, 3), 500), QuarantineReason::kDamaged, "PNG: "},
       {"a PNG's signature alone", cut(make_png(64, 64, PNG_FORMAT_RGB, 3), 8), QuarantineReason::kDamaged, "cut off"},
       {"a WebP cut off", cut(make_webp(64, 64), 300), QuarantineReason::kDamaged, "WebP: "},
