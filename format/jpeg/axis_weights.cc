@@ -46,6 +46,11 @@ HWY_BEFORE_NAMESPACE();
 namespace imgpack::jpeg {
 namespace HWY_NAMESPACE {
 
+// As Pillow rounds: of numbers below -0.5 it makes too much, which are clamped to 0 then.
+HWY_INLINE int rounded(double x) {
+  return static_cast<int>(x + 0.5);  // NOLINT(bugprone-incorrect-roundings)
+}
+
 template <class Kernel>
 HWY_INLINE void weigh(const WeighJob& job) {
   const size_t outputs = job.outputs;
@@ -54,8 +59,8 @@ HWY_INLINE void weigh(const WeighJob& job) {
   double* HWY_RESTRICT sum = job.sum;
   for (size_t o = 0; o < outputs; o++) {
     const double centre = job.begin + (job.first_index + job.step * static_cast<int>(o) + 0.5) * job.scale;
-    const int begin = std::min(std::max(static_cast<int>(centre - job.support + 0.5), 0), job.use_length - 1);
-    const int end = std::min(std::max(static_cast<int>(centre + job.support + 0.5), begin + 1), job.use_length);
+    const int begin = std::min(std::max(rounded(centre - job.support), 0), job.use_length - 1);
+    const int end = std::min(std::max(rounded(centre + job.support), begin + 1), job.use_length);
     low[o] = begin;
     count[o] = std::min(end - begin, job.most);
     sum[o] = 0;

@@ -68,7 +68,7 @@ void for_each_symbol(const TableSource& source, Found&& found) {
       for (int raw = 0; raw < 1 << size; raw++) {
         // The code's value bits: the upper half stands for positive values, the lower for negative ones.
         const int value = size == 0 ? 0 : raw >= 1 << (size - 1) ? raw : raw + 1 - (1 << size);
-        found(((pattern << size) + raw) << spare, spare, static_cast<uint64_t>(bits + size),
+        found(((pattern << size) + raw) << spare, spare, static_cast<uint64_t>(bits) + static_cast<uint64_t>(size),
               uint64_t{ac_advance(symbol)}, uint64_t{static_cast<uint16_t>(value)});
       }
     }
