@@ -42,7 +42,8 @@ enum class ProbeDepth {
 std::optional<JpegInfo> probe_jpeg(std::span<const std::byte> bytes, std::string* why = nullptr,
                                    ProbeDepth depth = ProbeDepth::kWholeFile);
 
-// Whether a component's samples do not stand for whole numbers of pixels (2 of 3 columns, say): no decoder here takes it.
+// Whether a component's samples do not stand for whole numbers of pixels (2 of 3 columns, say): no decoder here takes
+// it.
 bool has_fractional_sampling(const JpegInfo& info);
 
 // Coded 8x8 blocks of the frame, padding included: what memory and time of a decode are proportional to.

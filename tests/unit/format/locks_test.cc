@@ -27,7 +27,8 @@ TEST_F(Locks, AFolderHasOneWriterAtATimeAndNoFileAfterwards) {
   {
     const FolderLock first(folder_);
     EXPECT_TRUE(std::filesystem::exists(folder_ / kLockFile));
-    EXPECT_ERROR(std::make_unique<FolderLock>(folder_), ErrorKind::kIo, "another build or pull is writing to this folder");
+    EXPECT_ERROR(std::make_unique<FolderLock>(folder_), ErrorKind::kIo,
+                 "another build or pull is writing to this folder");
   }
   EXPECT_FALSE(std::filesystem::exists(folder_ / kLockFile));
   EXPECT_NO_THROW(FolderLock third(folder_));
