@@ -20,9 +20,6 @@ namespace imgpack::jpeg {
 // Rows of zeros before and after the weights, so that folding reads past both ends.
 inline constexpr int kGuardRows = 4, kGuardRowsAfter = 6;
 
-// Outputs that are worked on at once; the distance of rows.
-inline constexpr size_t kPitch = 64;
-
 struct WeighJob {
   size_t outputs;
   int first_index, step;  // Output at place o is number first_index + step * o.
@@ -46,11 +43,6 @@ HWY_BEFORE_NAMESPACE();
 namespace imgpack::jpeg {
 namespace HWY_NAMESPACE {
 
-// As Pillow rounds: of numbers below -0.5 it makes too much, which are clamped to 0 then.
-HWY_INLINE int rounded(double x) {
-  return static_cast<int>(x + 0.5);  // NOLINT(bugprone-incorrect-roundings)
-}
-
 template <class Kernel>
 HWY_INLINE void weigh(const WeighJob& job) {
   const size_t outputs = job.outputs;
@@ -59,14 +51,14 @@ HWY_INLINE void weigh(const WeighJob& job) {
   double* HWY_RESTRICT sum = job.sum;
   for (size_t o = 0; o < outputs; o++) {
     const double centre = job.begin + (job.first_index + job.step * static_cast<int>(o) + 0.5) * job.scale;
-    const int begin = std::min(std::max(rounded(centre - job.support), 0), job.use_length - 1);
-    const int end = std::min(std::max(rounded(centre + job.support), begin + 1), job.use_length);
+    const int begin = std::min(std::max(nearest_pixel(centre - job.support), 0), job.use_length - 1);
+    const int end = std::min(std::max(nearest_pixel(centre + job.support), begin + 1), job.use_length);
     low[o] = begin;
     count[o] = std::min(end - begin, job.most);
     sum[o] = 0;
   }
   for (int j = 0; j < job.most; j++) {
-    double* HWY_RESTRICT weight = job.weight + static_cast<size_t>(j) * kPitch;
+    double* HWY_RESTRICT weight = job.weight + static_cast<size_t>(j) * kOutputsPerTile;
     for (size_t o = 0; o < outputs; o++) {
       const double centre = job.begin + (job.first_index + job.step * static_cast<int>(o) + 0.5) * job.scale;
       const double w = Kernel::weight((j + low[o] - centre + 0.5) * job.inverse);
@@ -90,12 +82,12 @@ void weigh_lanczos(const WeighJob& job) {
 // pixel is even begins with the last of those, one whose first pixel is odd with the last but one.
 void fold_by_two(const double* HWY_RESTRICT weight, const int* HWY_RESTRICT first, size_t outputs, int rows,
                  double* HWY_RESTRICT folded) {
-  for (int k = 0; k < rows; k++, folded += kPitch) {
-    const double* HWY_RESTRICT a = weight + static_cast<size_t>(kGuardRows + 2 * k - 3) * kPitch;
-    const double* HWY_RESTRICT b = a + kPitch;
-    const double* HWY_RESTRICT c = b + kPitch;
-    const double* HWY_RESTRICT d = c + kPitch;
-    const double* HWY_RESTRICT e = d + kPitch;
+  for (int k = 0; k < rows; k++, folded += kOutputsPerTile) {
+    const double* HWY_RESTRICT a = weight + static_cast<size_t>(kGuardRows + 2 * k - 3) * kOutputsPerTile;
+    const double* HWY_RESTRICT b = a + kOutputsPerTile;
+    const double* HWY_RESTRICT c = b + kOutputsPerTile;
+    const double* HWY_RESTRICT d = c + kOutputsPerTile;
+    const double* HWY_RESTRICT e = d + kOutputsPerTile;
     for (size_t o = 0; o < outputs; o++) {
       const bool odd = (first[o] & 1) != 0;
       const double p0 = odd ? b[o] : a[o], p1 = odd ? c[o] : b[o], p2 = odd ? d[o] : c[o], p3 = odd ? e[o] : d[o];
@@ -109,14 +101,14 @@ void round_weights(const RoundJob& job) {
   const double* HWY_RESTRICT unit = job.unit;
   int* HWY_RESTRICT total = job.total;
   int* HWY_RESTRICT peak_at = job.peak_at;
-  int peak[kPitch];
+  int peak[kOutputsPerTile];
   for (size_t o = 0; o < outputs; o++) {
     total[o] = peak_at[o] = 0;
     peak[o] = INT_MIN;
   }
   for (int j = 0; j < job.rows; j++) {
-    const double* HWY_RESTRICT weight = job.weight + static_cast<size_t>(j) * kPitch;
-    int* HWY_RESTRICT rounded = job.rounded + static_cast<size_t>(j) * kPitch;
+    const double* HWY_RESTRICT weight = job.weight + static_cast<size_t>(j) * kOutputsPerTile;
+    int* HWY_RESTRICT rounded = job.rounded + static_cast<size_t>(j) * kOutputsPerTile;
     for (size_t o = 0; o < outputs; o++) {
       const double scaled = weight[o] * unit[o];
       const int value = static_cast<int>(scaled + std::copysign(0.5, scaled));
@@ -158,13 +150,12 @@ double support_of(Filter filter) {
 
 void AxisWeights::make(const PlanarAxis& axis, int outputs, Filter filter, bool reverse,
                        std::span<const ComponentTaps> components) {
-  static_assert(kTile == kPitch);
   const double scale = (axis.to - axis.from) / outputs;
   const double filter_scale = std::max(scale, 1.0);  // Below 1 the image grows: plain interpolation.
   const double support = support_of(filter) * filter_scale;
   most_ = std::min(static_cast<int>(std::ceil(support)) * 2 + 1, axis.use_length);
-  const size_t begin = kGuardRows * kPitch, end = begin + static_cast<size_t>(most_) * kPitch;
-  weight_.resize(end + kGuardRowsAfter * kPitch);
+  const size_t begin = kGuardRows * kOutputsPerTile, end = begin + static_cast<size_t>(most_) * kOutputsPerTile;
+  weight_.resize(end + kGuardRowsAfter * kOutputsPerTile);
   std::fill_n(weight_.begin(), begin, 0.0);
   std::fill(weight_.begin() + static_cast<ptrdiff_t>(end), weight_.end(), 0.0);
   const size_t all = static_cast<size_t>(outputs);
@@ -173,8 +164,8 @@ void AxisWeights::make(const PlanarAxis& axis, int outputs, Filter filter, bool 
     component.taps->first.resize(all);
     component.taps->count.resize(all);
   }
-  for (size_t done = 0; done < all; done += kTile) {
-    const size_t now = std::min(kTile, all - done);
+  for (size_t done = 0; done < all; done += kOutputsPerTile) {
+    const size_t now = std::min(kOutputsPerTile, all - done);
     const int place = static_cast<int>(done);
     const WeighJob job{now,
                        reverse ? outputs - 1 - place : place,
@@ -217,11 +208,11 @@ void AxisWeights::fold_at_edges(const PlanarSamples& samples, size_t outputs, in
     const auto pixel = [&](int p) {
       if (p < 0) p = 0;
       if (p >= 2 * samples.count) p = 2 * samples.count - 1;
-      return p >= first && p < end ? weight_[static_cast<size_t>(kGuardRows + p - first) * kPitch + o] : 0.0;
+      return p >= first && p < end ? weight_[static_cast<size_t>(kGuardRows + p - first) * kOutputsPerTile + o] : 0.0;
     };
     for (int k = 0; k < rows; k++) {
       const int sample = first_sample + k, p = 2 * sample - 1;
-      folded_[static_cast<size_t>(k) * kPitch + o] =
+      folded_[static_cast<size_t>(k) * kOutputsPerTile + o] =
           sample < samples.count ? 0.25 * pixel(p) + 0.75 * pixel(p + 1) + 0.75 * pixel(p + 2) + 0.25 * pixel(p + 3)
                                  : 0.0;
     }
@@ -234,15 +225,15 @@ void AxisWeights::store(const ComponentTaps& component, size_t begin, size_t out
   PlanarTaps& taps = *component.taps;
   const bool fold = samples.subsampling == 2;
   const int most = fold ? most_ / 2 + 2 : most_, rows = most + most % 2;
-  const double* weight = &weight_[kGuardRows * kPitch];
+  const double* weight = &weight_[kGuardRows * kOutputsPerTile];
   if (fold) {
-    folded_.resize(static_cast<size_t>(rows) * kPitch);
+    folded_.resize(static_cast<size_t>(rows) * kOutputsPerTile);
     HWY_DYNAMIC_DISPATCH(fold_by_two)(weight_.data(), first_, outputs, rows, folded_.data());
     fold_at_edges(samples, outputs, rows);
     weight = folded_.data();
   }
-  rounded_.resize(static_cast<size_t>(rows) * kPitch);
-  int total[kPitch], peak_at[kPitch];
+  rounded_.resize(static_cast<size_t>(rows) * kOutputsPerTile);
+  int total[kOutputsPerTile], peak_at[kOutputsPerTile];
   HWY_DYNAMIC_DISPATCH(round_weights)({outputs, rows, weight, unit_, rounded_.data(), total, peak_at});
 
   taps.stride = rows;
@@ -252,7 +243,7 @@ void AxisWeights::store(const ComponentTaps& component, size_t begin, size_t out
     const int first = fold ? std::max((first_[o] - 1) >> 1, 0) : first_[o], end = first_[o] + count_[o];
     taps.first[begin + o] = first;
     taps.count[begin + o] = (fold ? std::min(end >> 1, samples.count - 1) + 1 : end) - first;
-    for (int j = 0; j < rows; j++) to[j] = static_cast<int16_t>(rounded_[static_cast<size_t>(j) * kPitch + o]);
+    for (int j = 0; j < rows; j++) to[j] = static_cast<int16_t>(rounded_[static_cast<size_t>(j) * kOutputsPerTile + o]);
     int16_t& peak = to[peak_at[o]];
     peak = static_cast<int16_t>(peak + kPlanarOne - total[o]);  // Flat areas keep their value.
   }

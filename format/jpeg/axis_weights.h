@@ -11,6 +11,10 @@
 
 namespace imgpack::jpeg {
 
+// Outputs are worked on in tiles, side by side in rows of so many, so that a vector holds the same weight of several of
+// them and all that is between the geometry and the taps stays in the nearest cache.
+inline constexpr size_t kOutputsPerTile = 64;
+
 // One axis of a window.
 struct PlanarAxis {
   int use_begin = 0, use_length = 0;  // Pixels that may be read.
@@ -41,20 +45,16 @@ class AxisWeights {
   size_t scratch_bytes() const;
 
  private:
-  // Outputs are worked on in tiles, side by side in rows of kTile, so that a vector holds the same weight of several of
-  // them and all that is between the geometry and the taps stays in the nearest cache.
-  static constexpr size_t kTile = 64;
-
   void fold_at_edges(const PlanarSamples& samples, size_t outputs, int rows);
   void store(const ComponentTaps& component, size_t begin, size_t outputs);
 
-  int most_ = 0;                // Pixels of any output.
-  int first_[kTile];            // Pixel.
-  int count_[kTile];            // Pixels.
-  double unit_[kTile];          // By which weights are multiplied so that they sum to kPlanarOne.
-  std::vector<double> weight_;  // Row kGuardRows + j: weight of pixel first_ + j. Zero where there is none.
-  std::vector<double> folded_;  // Row j: weight of a component's sample, counted from its first.
-  std::vector<int> rounded_;    // The same as integers.
+  int most_ = 0;                  // Pixels of any output.
+  int first_[kOutputsPerTile];    // Pixel.
+  int count_[kOutputsPerTile];    // Pixels.
+  double unit_[kOutputsPerTile];  // By which weights are multiplied so that they sum to kPlanarOne.
+  std::vector<double> weight_;    // Row kGuardRows + j: weight of pixel first_ + j. Zero where there is none.
+  std::vector<double> folded_;    // Row j: weight of a component's sample, counted from its first.
+  std::vector<int> rounded_;      // The same as integers.
 };
 
 }  // namespace imgpack::jpeg

@@ -274,7 +274,8 @@ size_t FastDecoder::scratch_bytes() const {
                  2 * s.samples.capacity();
   for (const Plane& p : s.plane) bytes += p.samples.capacity();
   for (const Geometry& g : s.geometry)
-    bytes += 2 * (g.across.taps.weight.capacity() + g.down.taps.weight.capacity() + g.plan.weight.capacity()) +
+    bytes += 2 * (g.across.taps.weight.capacity() + g.down.taps.weight.capacity() + g.plan.weight.capacity() +
+                  g.plan.wide.capacity()) +
              g.plan.shuffle.capacity();
   return bytes;
 }

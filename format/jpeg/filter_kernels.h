@@ -7,6 +7,11 @@
 
 namespace imgpack::jpeg {
 
+// Where a support begins or ends, as Pillow rounds: below -0.5 it makes too much, which is clamped to 0 then.
+inline int nearest_pixel(double x) {
+  return static_cast<int>(x + 0.5);  // NOLINT(bugprone-incorrect-roundings)
+}
+
 struct TriangleKernel {
   static constexpr double kSupport = 1.0;
   static double weight(double x) { return std::max(1.0 - std::fabs(x), 0.0); }

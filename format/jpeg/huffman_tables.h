@@ -2,7 +2,7 @@
 //
 //   DHT segment --CodeTable::build--> CodeTable (any code, symbol only) --FastTable::build--> FastTable (run, length
 //                                                                                             and value at once)
-// Entries are 32-bit words. An "advance" is how far the coefficient pointer moves, in
+// An "advance" is how far the coefficient pointer moves, in
 // bytes (2 per coefficient, in zigzag order).
 #pragma once
 

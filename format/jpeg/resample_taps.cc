@@ -15,10 +15,6 @@ int32_t fixed_point(double weight) {
   return static_cast<int32_t>(weight < 0 ? -0.5 + scaled : 0.5 + scaled);
 }
 
-int rounded(double x) {
-  return static_cast<int>(x + 0.5);  // NOLINT(bugprone-incorrect-roundings): as Pillow rounds
-}
-
 // Operation by operation as Pillow does it, or the last bits would differ.
 template <class Kernel>
 ResampleTaps make(int inputs, double begin, double end, int outputs, bool reverse) {
@@ -36,8 +32,8 @@ ResampleTaps make(int inputs, double begin, double end, int outputs, bool revers
   std::vector<double> raw(static_cast<size_t>(most));
   for (int i = 0; i < outputs; i++) {
     const double centre = begin + (i + 0.5) * scale;
-    const int low = std::clamp(rounded(centre - support), 0, inputs - 1);
-    const int high = std::clamp(rounded(centre + support), low + 1, inputs);
+    const int low = std::clamp(nearest_pixel(centre - support), 0, inputs - 1);
+    const int high = std::clamp(nearest_pixel(centre + support), low + 1, inputs);
     const int count = std::min(high - low, most);
     double sum = 0;
     for (int j = 0; j < count; j++) {

@@ -48,16 +48,25 @@ class ReadWorkload : public Workload {
   }
 
   std::string check() override {
-    checking_ = true;
-    const Work work = run();
-    checking_ = false;
+    const Work work = read_all(true);
     if (work.items != split_.records())
       throw Error(ErrorKind::kInternal, "read: expected " + std::to_string(split_.records()) + " records, found " +
                                             std::to_string(work.items));
     return "every record's checksums and index row";
   }
 
-  Work run() override {
+  // From the network, RemoteShards has compared the checksums already: damaged records are fetched again.
+  Work run() override { return read_all(remote_ == nullptr); }
+
+  std::vector<std::filesystem::path> files() const override {
+    std::vector<std::filesystem::path> paths;
+    if (remote_ != nullptr) return paths;
+    for (uint32_t s = 0; s < split_.info.shards.size(); ++s) paths.push_back(dataset_.shard_path(split_.info.name, s));
+    return paths;
+  }
+
+ private:
+  Work read_all(bool compare) {
     Work work;
     struct Ahead {
       const Block* block;
@@ -77,22 +86,13 @@ class ReadWorkload : public Workload {
       }
       if (front.loaded->status() == BlockStatus::kFailed) std::rethrow_exception(front.loaded->error());
       const uint64_t bytes = extent_of(*front.block).bytes;
-      // From the network they have been compared already: RemoteShards fetches damaged ones again.
-      if (remote_ == nullptr || checking_) check_records(*front.block, front.loaded->bytes(0, bytes));
+      if (compare) check_records(*front.block, front.loaded->bytes(0, bytes));
       work.items += front.block->records;
       work.bytes += bytes;
     }
     return work;
   }
 
-  std::vector<std::filesystem::path> files() const override {
-    std::vector<std::filesystem::path> paths;
-    if (remote_ != nullptr) return paths;
-    for (uint32_t s = 0; s < split_.info.shards.size(); ++s) paths.push_back(dataset_.shard_path(split_.info.name, s));
-    return paths;
-  }
-
- private:
   uint64_t ahead_bytes() const { return remote_ != nullptr ? kAheadRemote : kAheadBytes; }
 
   static imgtrain::data::BlockReaderOptions reader_options(bool remote) {
@@ -124,7 +124,6 @@ class ReadWorkload : public Workload {
   const imgtrain::data::BlockPlan plan_;
   const std::shared_ptr<imgtrain::data::Signal> signal_;
   const std::unique_ptr<imgtrain::data::RemoteShards> remote_;  // nullptr: files of this machine.
-  bool checking_ = false;
   BlockReader reader_;
 };
 
