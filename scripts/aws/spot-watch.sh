@@ -22,13 +22,14 @@ if is_dry_run; then
   exit 0
 fi
 
-# A session of its own, so that the whole family of the command can be reached.
-setsid "${rest[@]}" &
-child=$!
 stopped_by='' stop_status=$exit_interrupted mute=0
 trap 'stopped_by="signal TERM"' TERM
 trap 'stopped_by="signal INT" stop_status=130' INT
-signal_family() { kill "-$1" -- "-$child" 2>/dev/null || :; }
+# A session of its own, so that the whole family of the command can be reached.
+setsid "${rest[@]}" &
+child=$!
+# For a moment the family is the one process that is about to make the session.
+signal_family() { kill "-$1" -- "-$child" 2>/dev/null || kill "-$1" "$child" 2>/dev/null || :; }
 alive() { kill -0 "$child" 2>/dev/null; }
 # nap SECONDS: ends early when the command ends or a signal comes
 nap() {

@@ -21,7 +21,7 @@ watch() { script spot-watch --poll 1s "$@"; }
     wait_until test -f "$run_folder/checkpoints/latest"
     give_notice
   ) 3>&- &
-  FAKE_STEPS=40 FAKE_STEP_SECONDS=0.1 watch -- imgtrain --out "$run_folder"
+  FAKE_STEPS=40 FAKE_STEP_SECONDS=0.3 watch -- imgtrain --out "$run_folder"
   assert_status 75
   assert_said 'terminate at 2030-01-01'
   assert_file_not_exist "$run_folder/final"
@@ -76,8 +76,11 @@ watch() { script spot-watch --poll 1s "$@"; }
 }
 
 @test "a command that ignores SIGTERM is killed after --grace, with all its children" {
-  give_notice
   before=$SECONDS
+  (
+    wait_until test -s "$BATS_TEST_TMPDIR/grandchild"
+    give_notice
+  ) 3>&- &
   watch --grace 1s -- sh -c 'trap "" TERM; sleep 300 & echo $! >'"$BATS_TEST_TMPDIR"'/grandchild; wait; wait'
   assert_status 75
   assert_said SIGKILL
@@ -97,9 +100,28 @@ watch() { script spot-watch --poll 1s "$@"; }
 }
 
 @test "a command that is done when the notice comes is done" {
-  give_notice
-  watch -- true
+  # It gives the notice itself, and its last steps hold out however late the machine comes to them.
+  watch -- sh -c 'trap "" TERM; echo "$1" >"$2"' sh '{"action": "terminate", "time": "2030-01-01T00:02:00Z"}' "$metadata/meta-data/spot/instance-action"
   assert_status 0
+  # One that ends its work well after SIGTERM is done too.
+  rm "$metadata/meta-data/spot/instance-action"
+  (
+    wait_until test -e "$BATS_TEST_TMPDIR/ready"
+    give_notice
+  ) 3>&- &
+  watch -- bash -c 'trap "exit 0" TERM; : >"$1"; while :; do sleep 0.05; done' bash "$BATS_TEST_TMPDIR/ready"
+  assert_status 0
+  assert_said 'notice to terminate'
+}
+
+@test "a notice that comes before the command has begun ends it without --grace" {
+  give_notice
+  stand_in setsid <<<$'#!/bin/bash\nexec sleep 300'
+  before=$SECONDS
+  watch --grace 200s -- imgtrain --out "$run_folder"
+  assert_status 75
+  refute_said SIGKILL
+  ((SECONDS - before < 150))
 }
 
 @test "a rebalance recommendation alone ends nothing" {

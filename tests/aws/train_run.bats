@@ -45,7 +45,7 @@ teardown() { end_training; }
   FAKE_NOTICE=$metadata/meta-data/spot/instance-action
   export FAKE_NOTICE
   notice_after has_checkpoint
-  FAKE_STEPS=40 FAKE_STEP_SECONDS=0.1 train
+  FAKE_STEPS=40 FAKE_STEP_SECONDS=0.3 train
   assert_status 75
   run ! has_object lease
   # The machine is gone, with everything on it.
@@ -271,7 +271,7 @@ teardown() { end_training; }
   be_instance "$first"
   export FAKE_NOTICE=$metadata/meta-data/spot/instance-action
   notice_after has_checkpoint
-  FAKE_STEPS=40 FAKE_STEP_SECONDS=0.1 train
+  FAKE_STEPS=40 FAKE_STEP_SECONDS=0.3 train
   assert_status 75
   aws ec2 terminate-instances --instance-ids "$first" >/dev/null
   rm -rf "$run_folder" "$IMGPACK_STATE" "$FAKE_NOTICE"
