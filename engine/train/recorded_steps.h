@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "engine/train/group_input.h"
+#include "engine/train/run/ema_rule.h"
 #include "engine/train/run/run_config.h"
 #include "engine/train/step_recorder.h"
 
@@ -29,7 +30,8 @@ std::string why_not_recorded(const RunConfig& config, int world);
 struct StepKind {
   int64_t global_count = 0;
   double momentum = 0;
-  const void* totals = nullptr;  // Where loss and hits are added.
+  const void* totals = nullptr;                      // Where loss and hits are added.
+  EmaRule::Action average = EmaRule::Action::kNone;  // What becomes of the average of the weights.
   auto operator<=>(const StepKind&) const = default;
 };
 

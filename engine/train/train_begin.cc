@@ -64,7 +64,7 @@ void Trainer::begin_here(const std::optional<CheckpointStore::Found>& found) {
     if (ground_.extended_from) record_->folder.extend(ground_.identity);
     if (!config_.init.empty()) {
       load_initial_weights(ground_.fs, config_, step_.model());
-      if (average_) average_->update(EmaRule::Action::kCopy, 0);
+      if (average_) average_->update(EmaRule::Action::kCopy);
       listener_.say("initial weights: " + config_.init);
     }
   }

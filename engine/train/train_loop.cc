@@ -72,7 +72,8 @@ Trainer::Trainer(const TrainGround& ground)
       watch_(pipeline_, train_split_, listener_),
       step_(make_model(config_, static_cast<int64_t>(ground.dataset.manifest().classes.size()), ground.device), config_,
             ground.device, ground.sync),
-      average_(config_.ema == AverageKind::kNone ? std::nullopt : std::optional<WeightAverage>(step_.model())),
+      average_(config_.ema == AverageKind::kNone ? std::nullopt
+                                                 : std::optional<WeightAverage>({step_.model(), ema_.decay()})),
       totals_(ground.device),
       agreement_(listener_, ground.sync, ground.device),
       record_(ground.folder ? std::make_unique<Record>(ground, step_, average_) : nullptr),
@@ -115,9 +116,11 @@ bool Trainer::train_epoch() {
     const StepRates rates = schedule_.at_step(at.step);
     std::optional<StepTrace> trace;
     if (record_ && !config_.trace.empty() && ++traceable_steps_ == kTracedStep) trace.emplace(ground_.device);
-    step_.run(*batch, {rates, at.step, sizes_.trained(at.step)}, totals_);
+    StepPlan plan = {rates, at.step, sizes_.trained(at.step)};
+    if (average_) plan.average = &*average_;
+    plan.average_action = ema_.after(at.epoch, at.batch);
+    step_.run(*batch, plan, totals_);
     if (trace) trace->save(ground_.fs, config_.trace);
-    if (average_) average_->update(ema_.after(at.epoch, at.batch), ema_.decay());
     watch_loss();
     {
       const InputWait waiting(ground_.sync, pipeline_);

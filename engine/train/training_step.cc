@@ -128,12 +128,13 @@ void TrainingStep::exchange() {
   sync_.all_reduce_sum(statistics_.sums());
 }
 
-void TrainingStep::update(const StepRates& rates, const Tensor& lr) {
+void TrainingStep::update(const StepPlan& plan, const Tensor& lr) {
   statistics_.commit();
   scaler_.unscale(optimizer_.gradients());
   if (config_.clip_norm > 0) clip_gradients(optimizer_.gradients(), config_.clip_norm);
-  optimizer_.step(rates, scaler_.found_inf(), lr);
+  optimizer_.step(plan.rates, scaler_.found_inf(), lr);
   scaler_.update();
+  if (plan.average != nullptr) plan.average->update(plan.average_action);
 }
 
 void TrainingStep::run_recorded(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals) {
@@ -144,15 +145,16 @@ void TrainingStep::run_recorded(const DeviceBatch& batch, const StepPlan& plan, 
     const auto given = [&](int64_t begin, int64_t) { return inputs[static_cast<size_t>(begin / config_.bn_group)]; };
     forward_backward(given, batch, plan, totals);
     exchange();
-    update(plan.rates, lr);
+    update(plan, lr);
   };
   const auto state = [&]() -> RecordedSteps::State {
-    std::vector<Tensor> momenta;
+    std::vector<Tensor> momenta, average;
     for (const auto& [name, tensor] : optimizer_.state()) momenta.push_back(tensor);
-    return {optimizer_.parameters(), model_->buffers(), std::move(momenta), scaler_.tensors(), {totals.sums()}};
+    if (plan.average != nullptr) average = plan.average->tensors();
+    return {optimizer_.parameters(), model_->buffers(), momenta, scaler_.tensors(), {totals.sums()}, average};
   };
-  recorded_->run({batch.global_count, plan.rates.momentum, totals.sums().const_data_ptr()}, groups, plan.rates.lr,
-                 compute, state);
+  recorded_->run({batch.global_count, plan.rates.momentum, totals.sums().const_data_ptr(), plan.average_action}, groups,
+                 plan.rates.lr, compute, state);
 }
 
 void TrainingStep::run(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals) {
@@ -170,7 +172,7 @@ void TrainingStep::run(const DeviceBatch& batch, const StepPlan& plan, DeviceTot
   clock_.mark(StageClock::kForwardBackward);
   exchange();
   clock_.mark(StageClock::kExchange);
-  update(plan.rates, {});
+  update(plan, {});
   clock_.mark(StageClock::kOptimizer);
 }
 

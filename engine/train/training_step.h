@@ -1,7 +1,7 @@
 // TrainingStep: one optimizer step on one batch.
 //
 //   batch -> groups of bn_group samples -> { input -> forward -> loss -> backward } each -> gradients summed over ranks
-//         -> batch-norm statistics committed -> unscale -> clip -> update
+//         -> batch-norm statistics committed -> unscale -> clip -> update -> average of the weights
 //
 // Losses are summed over samples and divided by the *global* batch, so that the gradient is that of the mean loss
 // however the batch was cut and whoever computed which part.
@@ -28,18 +28,22 @@
 #include "engine/train/loss.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/recorded_steps.h"
+#include "engine/train/run/ema_rule.h"
 #include "engine/train/run/run_config.h"
 #include "engine/train/run/schedule.h"
 #include "engine/train/stage_clock.h"
 #include "engine/train/step_recorder.h"
+#include "engine/train/weight_average.h"
 
 namespace imgtrain {
 
 // Where in training a step is, and what follows from that.
 struct StepPlan {
   StepRates rates;
-  uint64_t step = 0;  // Optimizer steps before this one.
-  uint32_t size = 0;  // Pixels a side for the network; 0: as decoded.
+  uint64_t step = 0;                 // Optimizer steps before this one.
+  uint32_t size = 0;                 // Pixels a side for the network; 0: as decoded.
+  WeightAverage* average = nullptr;  // Moved behind the weights, if there is one.
+  EmaRule::Action average_action = EmaRule::Action::kNone;
 };
 
 // With cuda_graphs whole steps, from the network's input to the update, are recorded and replayed (recorded_steps.h)
@@ -70,7 +74,7 @@ class TrainingStep {
 
   void forward_backward(const Input& input, const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals);
   void exchange();
-  void update(const StepRates& rates, const torch::Tensor& lr);
+  void update(const StepPlan& plan, const torch::Tensor& lr);
   GroupInput group_input(const DeviceBatch& batch, const StepPlan& plan, int64_t begin, int64_t count);
   void run_recorded(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals);
   // Draws which branches of the network this group drops.

@@ -7,7 +7,7 @@
 
 namespace imgtrain {
 
-WeightAverage::WeightAverage(ResNet model) : average_(model->options()) {
+WeightAverage::WeightAverage(ResNet model, double decay) : average_(model->options()), decay_(decay) {
   const torch::Tensor first = model->parameters().front();
   average_->to(first.device(), first.scalar_type());
   to_channels_last(*average_);
@@ -17,17 +17,17 @@ WeightAverage::WeightAverage(ResNet model) : average_(model->options()) {
     (number ? source_ : source_counts_).push_back(source[i].second);
     (number ? target_ : target_counts_).push_back(target[i].second);
   }
-  update(EmaRule::Action::kCopy, 0);
+  update(EmaRule::Action::kCopy);
 }
 
-void WeightAverage::update(EmaRule::Action action, double decay) {
+void WeightAverage::update(EmaRule::Action action) {
   if (action == EmaRule::Action::kNone) return;
   const torch::NoGradGuard no_grad;
   at::_foreach_copy_(target_counts_, source_counts_);
   if (action == EmaRule::Action::kCopy) {
     at::_foreach_copy_(target_, source_);
   } else {
-    at::_foreach_lerp_(target_, source_, 1 - decay);
+    at::_foreach_lerp_(target_, source_, 1 - decay_);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <stdexcept>
 
 #include "engine/model/weights.h"
@@ -87,10 +88,15 @@ struct Trial {
     to_channels_last(*model);
     return model;
   }
-  void run(const std::vector<int64_t>& counts) {
+  void run(const std::vector<int64_t>& counts, WeightAverage* average = nullptr) {
     for (const int64_t count : counts) {
       const double lr = 0.01 / static_cast<double>(done + 1);  // Another one in each step.
-      step.run(batch_of(count, done, device), {{lr, 0.9}, done, 0}, totals);
+      StepPlan plan = {{lr, 0.9}, done, 0};
+      plan.average = average;
+      // A copy first, then a move in every second step, as rules have it.
+      if (average != nullptr && done % 2 == 0)
+        plan.average_action = done == 0 ? EmaRule::Action::kCopy : EmaRule::Action::kAverage;
+      step.run(batch_of(count, done, device), plan, totals);
       ++done;
     }
   }
@@ -170,6 +176,61 @@ TEST(RecordedSteps, EachKindOfStepHasARecordingOfItsOwn) {
   plain.run(counts);
   expect_equal(recorded, plain);
   EXPECT_EQ(recorded.step.recorded()->replayed(), (10u - kStepsBeforeRecording) + (4u - kStepsBeforeRecording));
+}
+
+TEST(RecordedSteps, MoveTheAverageOfTheWeightsToo) {
+  const RunConfig config = recorded_run(4, 4);
+  Trial recorded(config, std::make_unique<RerunRecorder>()), plain(without_graphs(config));
+  WeightAverage one(recorded.model, 0.75), other(plain.model, 0.75);
+  // Once a copy, seven times a move, seven times neither.
+  const std::vector<int64_t> counts(15, 4);
+  recorded.run(counts, &one);
+  plain.run(counts, &other);
+  expect_equal(recorded, plain);
+  EXPECT_EQ(recorded.step.recorded()->refusal(), "");
+  EXPECT_EQ(recorded.step.recorded()->replayed(), 2u * (7 - kStepsBeforeRecording));
+  const NamedTensors found = state_dict(*one.model()), expected = state_dict(*other.model());
+  const NamedTensors weights = state_dict(*recorded.model);
+  double apart = 0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    EXPECT_TRUE(torch::allclose(found[i].second, expected[i].second, 1e-4, 1e-5)) << found[i].first;
+    apart += (found[i].second - weights[i].second).abs().sum().item<double>();
+  }
+  EXPECT_GT(apart, 0.1);  // An average that only follows would prove nothing.
+}
+
+// A recording in which the average stays where it is.
+class ForgetfulRecorder : public StepRecorder {
+ public:
+  explicit ForgetfulRecorder(const std::optional<WeightAverage>& average) : average_(average) {}
+  std::unique_ptr<StepRecording> record(const std::function<void()>& work) override {
+    return std::make_unique<Rerun>([this, work] {
+      const torch::NoGradGuard no_grad;
+      std::vector<torch::Tensor> before;
+      for (const torch::Tensor& tensor : average_->tensors()) before.push_back(tensor.detach().clone());
+      work();
+      for (size_t i = 0; i < before.size(); ++i) average_->tensors()[i].detach().copy_(before[i]);
+    });
+  }
+
+ private:
+  const std::optional<WeightAverage>& average_;
+};
+
+TEST(RecordedSteps, ARecordingThatForgetsTheAverageIsFoundOut) {
+  const RunConfig config = recorded_run(4, 4);
+  std::optional<WeightAverage> average;
+  Trial recorded(config, std::make_unique<ForgetfulRecorder>(average)), plain(without_graphs(config));
+  average.emplace(recorded.model, 0.75);
+  WeightAverage other(plain.model, 0.75);
+  // Steps without a move are recorded at the 8th, found right, and the 9th is the fourth that moves it.
+  const std::vector<int64_t> counts(9, 4);
+  recorded.run(counts, &*average);
+  plain.run(counts, &other);
+  EXPECT_EQ(recorded.step.recorded()->replayed(), 1u);
+  EXPECT_THAT(recorded.step.recorded()->refusal(), HasSubstr("elsewhere than the step itself"));
+  expect_equal(recorded, plain);
+  EXPECT_TRUE(torch::allclose(average->tensors()[0], other.tensors()[0], 1e-4, 1e-5));
 }
 
 TEST(RecordedSteps, ADeviceThatRefusesCostsNoStep) {

@@ -15,21 +15,21 @@ ResNet small_model() {
 
 TEST(WeightAverage, BeginsAsACopyAndMovesByItsDecay) {
   ResNet model = small_model();
-  WeightAverage average(model);
+  WeightAverage average(model, 0.75);
   EXPECT_TRUE(average.model()->parameters()[0].equal(model->parameters()[0]));
   const torch::Tensor before = model->parameters()[0].detach().clone();
   {
     const torch::NoGradGuard no_grad;
     for (auto& [name, tensor] : state_dict(*model)) tensor.add_(1);
   }
-  average.update(EmaRule::Action::kNone, 0.75);
+  average.update(EmaRule::Action::kNone);
   EXPECT_TRUE(average.model()->parameters()[0].equal(before));
-  average.update(EmaRule::Action::kAverage, 0.75);
+  average.update(EmaRule::Action::kAverage);
   EXPECT_LT((average.model()->parameters()[0] - before - 0.25).abs().max().item<double>(), 1e-6);
   // Batch-norm statistics move with the weights, counters are copied.
   EXPECT_FLOAT_EQ(average.model()->named_buffers()["bn1.running_var"][0].item<float>(), 1.25f);
   EXPECT_EQ(average.model()->named_buffers()["bn1.num_batches_tracked"].item<int64_t>(), 1);
-  average.update(EmaRule::Action::kCopy, 0.75);
+  average.update(EmaRule::Action::kCopy);
   EXPECT_TRUE(average.model()->parameters()[0].equal(model->parameters()[0]));
 }
 
