@@ -142,6 +142,7 @@ std::vector<IndexColumns> decode_dataset_index(const DatasetIndexHead& head, std
     at += entry.stored_bytes;
   }
   std::vector<IndexColumns> columns;
+  columns.reserve(decoders.size());
   for (FrameDecoder& decoder : decoders) columns.push_back(decoder.finish());
   return columns;
 }

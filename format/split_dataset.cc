@@ -101,6 +101,7 @@ class SplitRun {
     new_label_.assign(all.size(), kNoLabel);
     const std::set<std::string> wanted(options_.classes.begin(), options_.classes.end());
     std::vector<std::string> known;
+    known.reserve(all.size());
     for (const ClassInfo& one : all) known.push_back(one.wnid);
     for (const std::string& wnid : wanted) {
       if (std::find(known.begin(), known.end(), wnid) == known.end())

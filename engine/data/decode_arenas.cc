@@ -72,6 +72,7 @@ DecodeArenas::DecodeArenas(uint32_t threads, int node, const std::vector<NumaNod
     cores_before += home.cpus.size();
     // Every node gets one; sums of rounded shares, so that the total is right.
     const uint64_t left = chosen.size() - places_.size() - 1;
+    // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): no node is without a core (numa.h).
     const uint64_t until = std::clamp<uint64_t>(threads * cores_before / cores, threads_before + 1, threads - left);
     place->threads = static_cast<uint32_t>(until - threads_before);
     threads_before = until;
@@ -86,13 +87,16 @@ DecodeArenas::DecodeArenas(uint32_t threads, int node, const std::vector<NumaNod
 DecodeArenas::~DecodeArenas() = default;
 
 void DecodeArenas::enqueue(std::function<void()> task) {
-  Place* best = nullptr;
-  uint64_t least = 0;
-  for (const auto& place : places_) {
-    const std::lock_guard lock(place->mutex);
-    const uint64_t waiting = place->tasks.size();
-    if (best != nullptr && waiting * best->threads >= least * place->threads) continue;
-    best = place.get();
+  const auto waiting_at = [](Place& place) -> uint64_t {
+    const std::lock_guard lock(place.mutex);
+    return place.tasks.size();
+  };
+  Place* best = places_.front().get();
+  uint64_t least = waiting_at(*best);
+  for (size_t i = 1; i < places_.size(); ++i) {
+    const uint64_t waiting = waiting_at(*places_[i]);
+    if (waiting * best->threads >= least * places_[i]->threads) continue;
+    best = places_[i].get();
     least = waiting;
   }
   {

@@ -240,8 +240,9 @@ void adjust_brightness(const RgbImage& image, double factor) {
 void adjust_contrast(const RgbImage& image, double factor) {
   uint64_t sum = 0;
   for (size_t i = 0; i < image.bytes(); i += 3) sum += luma(image.pixels + i);
-  const double mean = static_cast<double>(sum) / static_cast<double>(image.bytes() / 3);
-  const auto grey = static_cast<uint8_t>(mean + 0.5);
+  const size_t pixels = image.bytes() / 3;
+  const double mean = static_cast<double>(sum) / static_cast<double>(pixels);
+  const auto grey = static_cast<uint8_t>(mean + 0.5);  // NOLINT(bugprone-incorrect-roundings): as Pillow rounds.
   const auto f = static_cast<float>(factor);
   apply_table(image, make_table([&](int i) { return blend(grey, static_cast<uint8_t>(i), f); }));
 }

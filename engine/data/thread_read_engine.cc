@@ -10,7 +10,7 @@
 namespace imgtrain::data {
 namespace {
 
-class ThreadReadEngine : public ReadEngine {
+class ThreadReadEngine final : public ReadEngine {
  public:
   explicit ThreadReadEngine(uint32_t threads) {
     for (uint32_t i = 0; i < std::max(threads, 1u); ++i) threads_.emplace_back([this] { run(); });

@@ -23,7 +23,7 @@ using imgpack::ErrorKind;
 // decides.
 constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
 
-class UringReadEngine : public ReadEngine {
+class UringReadEngine final : public ReadEngine {
  public:
   explicit UringReadEngine(uint32_t reads_in_flight)
       : limit_(std::max(reads_in_flight, 1u)), context_(1), guard_(context_.get_executor()) {

@@ -75,12 +75,12 @@ struct Plane {
 }  // namespace
 
 struct FastDecoder::State {
+  alignas(64) int16_t quant[kMaxComponents][kBlockCoefficients];
   BaselineHeader header;
   McuRange range;
   AxisWeights weights;
   Geometry geometry[2];  // Luma's; chroma's where it is subsampled.
   Plane plane[kMaxComponents];
-  alignas(64) int16_t quant[kMaxComponents][kBlockCoefficients];
   SegmentCutter cutter;
   std::vector<RowRequest> requests;
   std::vector<int16_t> samples;
@@ -131,8 +131,8 @@ void FastDecoder::State::prepare_planes() {
     const uint16_t* natural = header.quant[component.quant];
     for (int i = 0; i < kBlockCoefficients; i++) quant[c][transposed(i)] = static_cast<int16_t>(natural[i]);
     Plane& p = plane[c];
-    const size_t width = static_cast<size_t>((range.column1 - range.column0) * kBlockSide * component.h);
-    p.stride = (width + kStrideAlign - 1) / kStrideAlign * kStrideAlign + kStrideAlign;
+    const int width = (range.column1 - range.column0) * kBlockSide * component.h;
+    p.stride = (static_cast<size_t>(width) + kStrideAlign - 1) / kStrideAlign * kStrideAlign + kStrideAlign;
     p.first_line = range.row0 * kBlockSide * component.v;
     p.lines = 0;
   }
@@ -159,8 +159,8 @@ void FastDecoder::State::decode_coefficients(int row, int rows) {
 void FastDecoder::State::make_room(int rows) {
   for (int c = 0; c < header.components; c++) {
     Plane& p = plane[c];
-    const size_t lines = static_cast<size_t>(p.lines + rows * kBlockSide * header.component[c].v);
-    at_least(p.samples, p.stride * lines + kLineSlack);
+    const int lines = p.lines + rows * kBlockSide * header.component[c].v;
+    at_least(p.samples, p.stride * static_cast<size_t>(lines) + kLineSlack);
   }
 }
 

@@ -23,7 +23,7 @@ inline void transform_block(const int16_t* zigzag, const int16_t* quant, uint8_t
   }
 }
 
-void transform_row(const BlockRow& row, const int16_t* quant, uint8_t* dst, size_t dst_stride) {
+inline void transform_row(const BlockRow& row, const int16_t* quant, uint8_t* dst, size_t dst_stride) {
   for (int k = 0; k < row.blocks; k++) transform_block(block_at(row, k), quant, dst + 8 * k, dst_stride);
 }
 
@@ -43,7 +43,7 @@ inline uint8_t sum_down(const uint8_t* src, size_t stride, const int16_t* weight
 }
 
 // One component's share of output row `o`.
-void resize_line(const RenderJob& job, const RenderPlane& plane, int o, int16_t* out) {
+inline void resize_line(const RenderJob& job, const RenderPlane& plane, int o, int16_t* out) {
   const PlanarTaps& down = *plane.down;
   const uint8_t* src = source_line(plane, down.first[static_cast<size_t>(o)]);
   for (int x = 0; x < plane.width; x++) {
@@ -59,7 +59,7 @@ void resize_line(const RenderJob& job, const RenderPlane& plane, int o, int16_t*
   }
 }
 
-void mix_colours(const int16_t* y, const int16_t* cb, const int16_t* cr, int width, uint8_t* rgb) {
+inline void mix_colours(const int16_t* y, const int16_t* cb, const int16_t* cr, int width, uint8_t* rgb) {
   constexpr int16_t kMiddle = 128 << kSampleBits, kHalf = 1 << (kSampleBits - 1);
   for (int i = 0; i < width; i++, rgb += 3) {
     const int16_t luma = scalar::wrap16(y[i] + kHalf);
@@ -72,7 +72,7 @@ void mix_colours(const int16_t* y, const int16_t* cb, const int16_t* cr, int wid
   }
 }
 
-void spread_gray(const int16_t* y, int width, uint8_t* rgb) {
+inline void spread_gray(const int16_t* y, int width, uint8_t* rgb) {
   for (int i = 0; i < width; i++, rgb += 3) {
     rgb[0] = rgb[1] = rgb[2] = scalar::saturate8(scalar::wrap16(y[i] + (1 << (kSampleBits - 1))) >> kSampleBits);
   }

@@ -184,7 +184,7 @@ HWY_INLINE void transform_blocks(const int16_t* const* blocks, const int16_t* qu
   for (int i = 0; i < 8; i++) hn::StoreU(hn::DemoteTo(d8, x[i]), d8, dst + static_cast<size_t>(i) * dst_stride);
 }
 
-void transform_row(const BlockRow& row, const int16_t* quant, uint8_t* dst, size_t dst_stride) {
+inline void transform_row(const BlockRow& row, const int16_t* quant, uint8_t* dst, size_t dst_stride) {
   for (int k = 0; k < row.blocks; k += kBlocksAtOnce) {
     const int16_t* blocks[kBlocksAtOnce];
     for (int i = 0; i < kBlocksAtOnce; i++) blocks[i] = block_at(row, std::min(k + i, row.blocks - 1));
@@ -350,7 +350,7 @@ HWY_INLINE void for_each_vector(int width, uint8_t* rgb, Pixels&& pixels) {
   if (i < width) pixels(width - kLanes16, rgb + 3 * (width - kLanes16));  // Overlaps what is already there.
 }
 
-void mix_colours(const int16_t* y, const int16_t* cb, const int16_t* cr, int width, uint8_t* rgb) {
+inline void mix_colours(const int16_t* y, const int16_t* cb, const int16_t* cr, int width, uint8_t* rgb) {
   const D16 d;
   const DHalf8 d8;
   const V16 middle = hn::Set(d, 128 << kSampleBits), half = hn::Set(d, 1 << (kSampleBits - 1));
@@ -368,7 +368,7 @@ void mix_colours(const int16_t* y, const int16_t* cb, const int16_t* cr, int wid
   });
 }
 
-void spread_gray(const int16_t* y, int width, uint8_t* rgb) {
+inline void spread_gray(const int16_t* y, int width, uint8_t* rgb) {
   const D16 d;
   const DHalf8 d8;
   const V16 half = hn::Set(d, 1 << (kSampleBits - 1));

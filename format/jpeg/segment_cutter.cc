@@ -116,8 +116,8 @@ void SegmentCutter::cut_one(const RowRequest& request) {
 }
 
 size_t SegmentCutter::scratch_bytes() const {
-  return bytes_.capacity() + coefficients_.capacity() * sizeof(int16_t) +
-         segments_.capacity() * (sizeof(EntropySegment) + sizeof(EntropySegment*)) + pieces_.capacity() * sizeof(Piece);
+  return bytes_.capacity() + coefficients_.capacity() * sizeof(int16_t) + segments_.capacity() * sizeof(segments_[0]) +
+         longest_first_.capacity() * sizeof(void*) + pieces_.capacity() * sizeof(pieces_[0]);
 }
 
 }  // namespace imgpack::jpeg
