@@ -8,14 +8,14 @@ namespace imgpack {
 namespace {
 
 // Without a trailing slash, so that `.tmp` is appended to the name.
-std::filesystem::path plain(std::filesystem::path path) {
+std::filesystem::path plain(const std::filesystem::path& path) {
   return path.has_filename() ? path : path.parent_path();
 }
 
 }  // namespace
 
-StagedFolder::StagedFolder(FileSystem& fs, std::filesystem::path target)
-    : fs_(fs), target_(plain(std::move(target))), staged_(temporary_path(target_)) {
+StagedFolder::StagedFolder(FileSystem& fs, const std::filesystem::path& target)
+    : fs_(fs), target_(plain(target)), staged_(temporary_path(target_)) {
   if (fs_.exists(target_) && !fs_.list(target_).empty()) {
     throw Error(ErrorKind::kInvalidInput, "output folder is not empty: nothing is overwritten", target_, {},
                 "name a new folder, or remove this one");

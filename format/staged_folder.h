@@ -18,7 +18,7 @@ namespace imgpack {
 class StagedFolder {
  public:
   // Throws Error(kInvalidInput) where `target` is there already and is no empty folder.
-  StagedFolder(FileSystem& fs, std::filesystem::path target);
+  StagedFolder(FileSystem& fs, const std::filesystem::path& target);
   ~StagedFolder();  // Without commit(): removes what was written.
   StagedFolder(const StagedFolder&) = delete;
   StagedFolder& operator=(const StagedFolder&) = delete;

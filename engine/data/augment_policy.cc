@@ -222,6 +222,7 @@ double normal(const Draw& uniform) {
 
 std::vector<PolicyStep> draw_timm(const AugmentPolicy& policy, int width, int height, const Draw& uniform) {
   std::vector<PixelOp> ops;
+  ops.reserve(static_cast<size_t>(policy.operations));
   for (int i = 0; i < policy.operations; ++i) ops.push_back(kTimmOps[index_below(std::size(kTimmOps), uniform)]);
   std::vector<PolicyStep> steps;
   for (const PixelOp op : ops) {
@@ -328,6 +329,7 @@ std::vector<PolicyStep> choose_steps(const AugmentPolicy& policy, int width, int
       return draw_auto_augment(rand_augment_ranges(width, height), uniform);
     case PolicyKind::kRandAugment: {
       std::vector<PolicyStep> steps;
+      steps.reserve(static_cast<size_t>(policy.operations));
       for (int i = 0; i < policy.operations; ++i)
         steps.push_back(
             draw_torchvision(rand_augment_ranges(width, height), static_cast<int>(policy.magnitude), uniform));

@@ -210,8 +210,8 @@ struct ArchiveWalk::State {
     const ArchiveFile& file = set.archives[next_archive++];
     auto bytes = std::make_unique<CountingStream>(open_file_stream(fs, file.path), bytes_read);
     const bool several = set.archives.size() > 1;
-    levels.push_back({std::make_unique<ArchiveReader>(std::move(bytes)),
-                      {"", file.role, archive_stem(file.path.filename().string()), several}});
+    auto opened = std::make_unique<ArchiveReader>(std::move(bytes));
+    levels.push_back({std::move(opened), {"", file.role, archive_stem(file.path.filename().string()), several}});
   }
 
   void open_inner(const std::string& where, const std::string& name) {

@@ -28,6 +28,7 @@ std::vector<std::string> difference(const std::vector<std::string>& a, const std
 
 std::vector<std::string> wnids_of(const std::vector<ClassInfo>& classes) {
   std::vector<std::string> wnids;
+  wnids.reserve(classes.size());
   for (const ClassInfo& one : classes) wnids.push_back(one.wnid);
   return wnids;
 }

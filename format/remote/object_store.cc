@@ -239,7 +239,7 @@ HttpReply ObjectStore::perform(const Request& request) {
   int moves = 0;
   bool renewed = false;
   while (true) {
-    const HttpReply reply = exchange(request);
+    HttpReply reply = exchange(request);
     if (reply.status != 0) answered_ = true;
     const bool progress = request.arrived && request.arrived(reply);
     if (reply.interrupted) throw Error(ErrorKind::kInterrupted, "reading was cancelled", request.path);
@@ -485,7 +485,8 @@ std::vector<DirectoryEntry> ObjectStore::list(const std::filesystem::path& path,
 namespace {
 
 void add_notes(std::vector<std::string>& headers, const std::map<std::string, std::string>& notes) {
-  for (const auto& [name, value] : notes) headers.push_back(kNotePrefix + name + ": " + value);
+  for (const auto& [name, value] : notes)
+    headers.push_back(std::string(kNotePrefix).append(name).append(": ").append(value));
 }
 
 }  // namespace
