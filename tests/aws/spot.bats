@@ -17,10 +17,7 @@ watch() { script spot-watch --poll 1s "$@"; }
 
 @test "a notice ends the command with a checkpoint and 75; going on later gives what an uninterrupted run gives" {
   FAKE_STEPS=40 imgtrain --out "$BATS_TEST_TMPDIR/straight"
-  (
-    wait_until test -f "$run_folder/checkpoints/latest"
-    give_notice
-  ) 3>&- &
+  notice_after test -f "$run_folder/checkpoints/latest"
   FAKE_STEPS=40 FAKE_STEP_SECONDS=0.3 watch -- imgtrain --out "$run_folder"
   assert_status 75
   assert_said 'terminate at 2030-01-01'
@@ -77,10 +74,7 @@ watch() { script spot-watch --poll 1s "$@"; }
 
 @test "a command that ignores SIGTERM is killed after --grace, with all its children" {
   before=$SECONDS
-  (
-    wait_until test -s "$BATS_TEST_TMPDIR/grandchild"
-    give_notice
-  ) 3>&- &
+  notice_after test -s "$BATS_TEST_TMPDIR/grandchild"
   watch --grace 1s -- sh -c 'trap "" TERM; sleep 300 & echo $! >'"$BATS_TEST_TMPDIR"'/grandchild; wait; wait'
   assert_status 75
   assert_said SIGKILL
@@ -101,14 +95,13 @@ watch() { script spot-watch --poll 1s "$@"; }
 
 @test "a command that is done when the notice comes is done" {
   # It gives the notice itself, and its last steps hold out however late the machine comes to them.
-  watch -- sh -c 'trap "" TERM; echo "$1" >"$2"' sh '{"action": "terminate", "time": "2030-01-01T00:02:00Z"}' "$metadata/meta-data/spot/instance-action"
+  export metadata
+  export -f give_notice
+  watch -- bash -c 'trap "" TERM; give_notice'
   assert_status 0
   # One that ends its work well after SIGTERM is done too.
   rm "$metadata/meta-data/spot/instance-action"
-  (
-    wait_until test -e "$BATS_TEST_TMPDIR/ready"
-    give_notice
-  ) 3>&- &
+  notice_after test -e "$BATS_TEST_TMPDIR/ready"
   watch -- bash -c 'trap "exit 0" TERM; : >"$1"; while :; do sleep 0.05; done' bash "$BATS_TEST_TMPDIR/ready"
   assert_status 0
   assert_said 'notice to terminate'
@@ -137,10 +130,7 @@ watch() { script spot-watch --poll 1s "$@"; }
   imgpack build "$BATS_TEST_TMPDIR/raw" "$BATS_TEST_TMPDIR/pack"
   before=$(find "$BATS_TEST_TMPDIR/pack" -type f -exec sha256sum {} + | sort)
   volume=vol-0123456789abcdef0
-  (
-    wait_until grep -q verify "$FAKE_LOG"
-    give_notice
-  ) 3>&- &
+  notice_after grep -q verify "$FAKE_LOG"
   FAKE_VERIFY_SECONDS=60 watch --grace 5s -- "$scripts/volume-warm.sh" --volume "$volume" --files "$BATS_TEST_TMPDIR/pack"
   assert_status 75
   assert_file_not_exist "$IMGPACK_STATE/warm-$volume"

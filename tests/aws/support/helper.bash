@@ -150,6 +150,13 @@ wait_until() {
   echo "never came: $*" >&2
   return 1
 }
+# notice_after COMMAND…: in the background, the notice, once the command succeeds
+notice_after() {
+  (
+    wait_until "$@"
+    give_notice
+  ) 3>&- &
+}
 # runs PID: a process that is there and no zombie
 runs() { [ -e "/proc/$1/stat" ] && [ "$(sed 's/.*) //' "/proc/$1/stat" | cut -c1)" != Z ]; }
 

@@ -31,13 +31,6 @@ train_run() { "$scripts/train-run.sh" --name n --bucket bucket --run r "$@"; }
 train() { run --separate-stderr train_run --folder "$run_folder" "$@" -- imgtrain --out "$run_folder" </dev/null; }
 # in the background, where the job's own pid must be the script's
 exec_train_run() { exec "$scripts/train-run.sh" --name n --bucket bucket --run r "$@"; }
-# notice_after COMMAND…: in the background, the notice, once the command succeeds
-notice_after() {
-  (
-    wait_until "$@"
-    give_notice
-  ) 3>&- &
-}
 has_checkpoint() { test -f "$run_folder/checkpoints/latest"; }
 object() { aws s3 cp --quiet "s3://bucket/n/runs/r/$1" - 2>/dev/null; }
 has_object() { aws s3api head-object --bucket bucket --key "n/runs/r/$1" >/dev/null 2>&1; }
