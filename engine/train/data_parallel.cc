@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <exception>
 #include <stdexcept>
+#include <thread>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <utility>
 
@@ -74,7 +75,8 @@ class SingleProcess : public GradientSync {
   void barrier() override {}
   std::string share(const std::string& text) override { return text; }
   void abort() override {}
-  uint64_t bytes_exchanged() const override { return 0; }
+  uint64_t bytes_per_step() const override { return 0; }
+  void record(bool) override {}
   void enter(RankStage, std::function<double()>) override {}
   void at_step(uint64_t) override {}
   void require_all() override {}
@@ -138,7 +140,10 @@ class ManyProcesses : public GradientSync {
     }
   }
 
-  void zero_gradients() override { buckets_->zero(); }
+  void zero_gradients() override {
+    buckets_->zero();
+    bytes_ = 0;  // Of a step that broke off.
+  }
 
   void begin_backward(bool last_of_step) override {
     exchanging_ = last_of_step;
@@ -158,6 +163,7 @@ class ManyProcesses : public GradientSync {
     });
     exchanging_ = false;
     next_ = 0;
+    bytes_of_last_step_ = bytes_;
   }
 
   void all_reduce_sum(Tensor& tensor) override { all_reduce(tensor, c10d::ReduceOp::SUM); }
@@ -189,7 +195,8 @@ class ManyProcesses : public GradientSync {
   }
 
   void abort() override { backend_->abort(); }
-  uint64_t bytes_exchanged() const override { return bytes_; }
+  uint64_t bytes_per_step() const override { return bytes_of_last_step_; }
+  void record(bool on) override { recording_ = on; }
 
   void enter(RankStage stage, std::function<double()> read_seconds) override {
     watch_.enter(stage, std::move(read_seconds));
@@ -218,10 +225,11 @@ class ManyProcesses : public GradientSync {
     options.board_name = launch_.store_is_served ? "the launcher's meeting point at " + launch_.master_address + ":" +
                                                        std::to_string(launch_.master_port)
                                                  : rank_text(0, launch_.world) + " at " + launch_.master_address;
-    // Refers to nothing of this: an abort of NCCL may outlast it.
+    // Refers to nothing of this: an abort of NCCL may outlast it, and wait for recorded steps to be given up besides.
+    // On a thread of its own, as the watch has to go on watching.
     options.on_verdict = [warn = options_.warn, backend = backend_, gloo = gloo_](const Verdict& verdict) {
       if (warn) warn(verdict.message);
-      if (!gloo) backend->abort();
+      if (!gloo) std::thread([backend] { backend->abort(); }).detach();
     };
     options.give_up = [prefix = rank_text(launch_.rank, launch_.world)](const Verdict& verdict) {
       end_process(prefix + ": " + verdict.message, verdict.kind);
@@ -247,6 +255,10 @@ class ManyProcesses : public GradientSync {
   // Runs an exchange. What it fails with says which rank is to blame, where that can be found out.
   template <typename Body>
   void guarded(const char* what, const Body& body) {
+    if (recording_) {
+      body();
+      return;
+    }
     try {
       body();
     } catch (const std::exception& error) {
@@ -326,8 +338,9 @@ class ManyProcesses : public GradientSync {
   std::vector<Tensor> parameters_;
   std::unique_ptr<GradientBuckets> buckets_;
   bool exchanging_ = false;
-  size_t next_ = 0;  // The next bucket to go out.
-  uint64_t bytes_ = 0;
+  size_t next_ = 0;                              // The next bucket to go out.
+  uint64_t bytes_ = 0, bytes_of_last_step_ = 0;  // Sent in this step so far; in the one before.
+  bool recording_ = false;
   std::atomic<bool> failed_{false};
   bool told_ = false;  // The others know how this rank ended.
   RankWatch watch_;    // Its threads look at what is above.
@@ -342,6 +355,17 @@ void require_pinned_libtorch() {
 }
 
 }  // namespace
+
+double largest_over_ranks(GradientSync& sync, double number, torch::Device device) {
+  const torch::NoGradGuard no_grad;
+  Tensor largest = torch::full({1}, number, torch::dtype(torch::kFloat).device(device));
+  sync.all_reduce_max(largest);
+  // On CUDA it is here that the host waits for the others.
+  sync.enter(RankStage::kCommunication);
+  const double result = largest.item<double>();
+  sync.enter(RankStage::kCompute);
+  return result;
+}
 
 InputWait::InputWait(GradientSync& sync, const data::BatchPipeline& pipeline)
     : sync_(sync), exceptions_(std::uncaught_exceptions()) {

@@ -70,7 +70,11 @@ class GradientSync {
   // process does, which should be next.
   virtual void abort() = 0;
 
-  virtual uint64_t bytes_exchanged() const = 0;  // Of gradients, on this rank, since attach().
+  // Of gradients, on this rank, in the last step whose gradients were exchanged.
+  virtual uint64_t bytes_per_step() const = 0;
+  // Between record(true) and record(false) exchanges are not done but noted by a StepRecorder: what fails there is
+  // thrown as it is and says nothing about other ranks.
+  virtual void record(bool on) = 0;
 
   // What the other ranks should know of this one; see RankWatch. Alone there is nobody to tell.
   virtual void enter(RankStage stage, std::function<double()> read_seconds = {}) = 0;
@@ -83,6 +87,9 @@ class GradientSync {
   // It ended well: the others go on without this rank.
   virtual void finish_run() = 0;
 };
+
+// The largest of the ranks' numbers, on all of them. The host waits for the device.
+double largest_over_ranks(GradientSync& sync, double number, torch::Device device);
 
 // Tells the others that this rank waits for what `pipeline` reads and decodes while it lives.
 class InputWait {

@@ -1,5 +1,6 @@
 #include "engine/train/recorded_steps.h"
 
+#include <bit>
 #include <cmath>
 #include <exception>
 #include <utility>
@@ -11,6 +12,8 @@ using torch::Tensor;
 
 // Libraries choose algorithms and allocate workspaces while they see shapes for the first time.
 constexpr int kStepsBefore = 3;
+// Of a kind, in which ranks ask each other whether one wants to try a recording.
+constexpr uint64_t kStepsOfAsking = 64;
 // Each holds memory for its inputs. Resolutions, mixed and plain targets and a shorter last batch make a handful.
 constexpr size_t kMostKinds = 16;
 // Of the change that the step makes to each list of state, as a 2-norm. Gradients of convolutions differ from run to
@@ -72,10 +75,20 @@ double distance(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   return std::sqrt(sum);
 }
 
+class ExchangesAreRecorded {
+ public:
+  explicit ExchangesAreRecorded(GradientSync& sync) : sync_(sync) { sync_.record(true); }
+  ~ExchangesAreRecorded() { sync_.record(false); }
+  ExchangesAreRecorded(const ExchangesAreRecorded&) = delete;
+  ExchangesAreRecorded& operator=(const ExchangesAreRecorded&) = delete;
+
+ private:
+  GradientSync& sync_;
+};
+
 }  // namespace
 
-std::string why_not_recorded(const RunConfig& config, int world) {
-  if (world > 1) return "gradients travel between " + std::to_string(world) + " ranks";
+std::string why_not_recorded(const RunConfig& config) {
   if (config.sam_rho > 0) return "sharpness-aware steps (sam_rho) are not the same work every time";
   if (config.drop_path > 0) return "the host draws which branches are dropped (drop_path)";
   if (config.optimizer == OptimizerKind::kLamb) return "LAMB asks the host whether a step is to be skipped";
@@ -84,8 +97,8 @@ std::string why_not_recorded(const RunConfig& config, int world) {
   return {};
 }
 
-RecordedSteps::RecordedSteps(std::unique_ptr<StepRecorder> recorder, torch::Device device)
-    : recorder_(std::move(recorder)), lr_(torch::zeros({1}, torch::dtype(torch::kFloat).device(device))) {}
+RecordedSteps::RecordedSteps(std::unique_ptr<StepRecorder> recorder, torch::Device device, GradientSync& sync)
+    : recorder_(std::move(recorder)), sync_(sync), lr_(torch::zeros({1}, torch::dtype(torch::kFloat).device(device))) {}
 
 void RecordedSteps::run(const StepKind& kind, const std::vector<GroupInput>& groups, double lr, const Compute& compute,
                         const std::function<State()>& state) {
@@ -95,60 +108,102 @@ void RecordedSteps::run(const StepKind& kind, const std::vector<GroupInput>& gro
     compute(inputs, lr);
   };
   lr_.fill_(lr);
-  Key key{kind, shapes_of(groups)};
-  auto found = steps_.find(key);
-  if (found == steps_.end() && refusal_.empty() && steps_.size() < kMostKinds)
-    found = steps_.emplace(std::move(key), Recorded()).first;
-  if (found == steps_.end() || (!refusal_.empty() && found->second.recording == nullptr)) {
-    compute_with_grad(groups);
-    return;
-  }
-  Recorded& step = found->second;
-  if (step.recording != nullptr) {
-    for (size_t i = 0; i < groups.size(); ++i) put(groups[i], step.inputs[i]);
-    step.recording->replay();
+  Recorded* const step = find(kind, groups);
+  const bool ready = step != nullptr && step->seen >= kStepsBefore;
+  const bool recorded = step != nullptr && step->recording != nullptr;
+  if (refusal_.empty() && all_try(kind, /*wish=*/ready && !recorded)) {
+    if (ready) {
+      step->take(groups);
+      try_out(
+          step, [compute_with_grad, inputs = &step->inputs] { compute_with_grad(*inputs); }, state());
+      if (step->recording == nullptr) step->inputs.clear();
+    } else {
+      if (step != nullptr) ++step->seen;
+      try_out(
+          nullptr, [&] { compute_with_grad(groups); }, state());
+    }
+  } else if (recorded) {
+    step->take(groups);
+    step->recording->replay();
     ++replayed_;
-  } else if (step.seen < kStepsBefore) {
-    ++step.seen;
-    compute_with_grad(groups);
   } else {
-    for (const GroupInput& group : groups) step.inputs.push_back(copy_of(group));
-    const std::function<void()> whole_step = [compute_with_grad, inputs = &step.inputs] { compute_with_grad(*inputs); };
-    try_out(step, whole_step, state());
-    if (step.recording == nullptr) step.inputs.clear();
+    if (step != nullptr) ++step->seen;
+    compute_with_grad(groups);
   }
 }
 
-void RecordedSteps::try_out(Recorded& step, const std::function<void()>& compute, const State& state) {
+void RecordedSteps::Recorded::take(const std::vector<GroupInput>& groups) {
+  if (inputs.empty()) {
+    for (const GroupInput& group : groups) inputs.push_back(copy_of(group));
+  } else {
+    for (size_t i = 0; i < groups.size(); ++i) put(groups[i], inputs[i]);
+  }
+}
+
+RecordedSteps::Recorded* RecordedSteps::find(const StepKind& kind, const std::vector<GroupInput>& groups) {
+  if (groups.empty()) return nullptr;
+  Key key{kind, shapes_of(groups)};
+  const auto found = steps_.find(key);
+  if (found != steps_.end()) return &found->second;
+  if (!refusal_.empty() || steps_.size() >= kMostKinds) return nullptr;
+  return &steps_.emplace(std::move(key), Recorded()).first->second;
+}
+
+// Whether this step is the trial of some rank's recording. Asking takes an exchange for which the host waits: in the
+// first steps of a kind always, later when their number is a power of two. A rank's inputs may be new that late: where
+// damaged records were left out, say.
+bool RecordedSteps::all_try(StepKind kind, bool wish) {
+  if (sync_.world() == 1) return wish;
+  kind.totals = nullptr;
+  const uint64_t seen = seen_by_all_[kind]++;
+  if (seen < kStepsBefore || (seen >= kStepsOfAsking && !std::has_single_bit(seen))) return false;
+  return largest_over_ranks(sync_, wish ? 1 : 0, lr_.device()) > 0;
+}
+
+void RecordedSteps::try_out(Recorded* step, const std::function<void()>& compute, const State& state) {
   const State before = contents(state);
   compute();
   const State expected = contents(state);
   std::vector<double> moved;
   for (size_t i = 0; i < state.size(); ++i) moved.push_back(distance(expected[i], before[i]));
-  // A step that the gradient scaler skipped would agree with anything.
+  // A step that the gradient scaler skipped, which it does on all ranks, would agree with anything.
   if (moved.front() == 0) return;
   restore(before, state);
-  std::unique_ptr<StepRecording> recording;
-  std::string why;
-  try {
-    recording = recorder_->record(compute);
-    recording->replay();
-    for (size_t i = 0; i < state.size() && why.empty(); ++i) {
-      const double error = distance(state[i], expected[i]);
-      if (!(error <= kTolerance * moved[i]))  // True for NaN.
-        why = "a recorded step moved list " + std::to_string(i) + " of its state by " + std::to_string(error) +
-              " elsewhere than the step itself, which moved it by " + std::to_string(moved[i]);
-    }
-  } catch (const std::exception& error) {
-    why = error.what();
+  const bool is_new = step != nullptr && step->recording == nullptr;
+  std::string why = step == nullptr ? std::string() : replay_first(*step, compute);
+  const bool replayed = step != nullptr && why.empty();
+  if (!replayed && sync_.world() > 1) compute();  // The other ranks exchange a second time.
+  for (size_t i = 0; i < state.size() && replayed && why.empty(); ++i) {
+    const double error = distance(state[i], expected[i]);
+    if (!(error <= kTolerance * moved[i]))  // True for NaN.
+      why = "a recorded step moved list " + std::to_string(i) + " of its state by " + std::to_string(error) +
+            " elsewhere than the step itself, which moved it by " + std::to_string(moved[i]);
   }
+  const bool is_wrong = !why.empty();
+  if (sync_.world() > 1 && largest_over_ranks(sync_, is_wrong ? 1 : 0, lr_.device()) > 0 && !is_wrong)
+    why = "another rank could not record its part of the step";
   if (why.empty()) {
-    step.recording = std::move(recording);
-    ++replayed_;
+    if (replayed) ++replayed_;
     return;
   }
+  if (is_new || is_wrong) step->recording = nullptr;
   restore(expected, state);
   give_up(why);
+}
+
+// Records the step, if it is not yet, and does it from the recording. Empty, or why it could not be recorded; nothing
+// was done then.
+std::string RecordedSteps::replay_first(Recorded& step, const std::function<void()>& compute) {
+  try {
+    if (step.recording == nullptr) {
+      const ExchangesAreRecorded scope(sync_);
+      step.recording = recorder_->record(compute);
+    }
+    step.recording->replay();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return {};
 }
 
 void RecordedSteps::give_up(const std::string& why) {

@@ -22,10 +22,8 @@ class RequestAgreement {
     pending_ = std::max(pending_, listener_.take_request());
     if (sync_.world() > 1) {
       if (device_.is_cuda() && ++calls_ % kCallsBetweenExchanges != 0) return RunRequest::kNone;
-      torch::Tensor request =
-          torch::full({1}, static_cast<float>(pending_), torch::dtype(torch::kFloat).device(device_));
-      sync_.all_reduce_max(request);
-      pending_ = static_cast<RunRequest>(static_cast<int>(request.item<float>()));
+      const double largest = largest_over_ranks(sync_, static_cast<double>(pending_), device_);
+      pending_ = static_cast<RunRequest>(static_cast<int>(largest));
     }
     return std::exchange(pending_, RunRequest::kNone);
   }

@@ -16,7 +16,7 @@ namespace imgtrain {
 class StepRecording {
  public:
   virtual ~StepRecording() = default;
-  // Queued on the current stream, without waiting.
+  // Queued on the current stream, without waiting. Throws where it could not be queued: none of it is done then.
   virtual void replay() = 0;
 };
 

@@ -103,8 +103,6 @@ bool Trainer::train_epoch() {
   listener_.begin_pass(
       {epoch_title(at.epoch), images(batches), images(at.batch), static_cast<double>(config_.log_seconds)});
   epoch_start_ = last_note_ = last_step_ = Clock::now();
-  exchanged_before_ = ground_.sync.bytes_exchanged();
-  steps_before_ = at.step;
   input_before_ = {};
   feed_.start_epoch(at.epoch, at.batch, {sizes_.decoded(at.epoch), state_.epoch_digest});
   watch_.begin();
@@ -189,7 +187,7 @@ void Trainer::close_epoch() {
                     {"augment", shares.augment},
                     {"wait", shares.wait},
                     {"copy", shares.copy}}},
-                  {"exchanged_bytes_per_step", exchanged_per_step()},
+                  {"exchanged_bytes_per_step", ground_.sync.bytes_per_step()},
                   {"fast_path", timing.stages.fast_path},
                   {"reference_path", timing.stages.reference_path},
                   {"left_out", timing.stages.left_out},
@@ -434,11 +432,6 @@ void Trainer::add_row(const char* stage, const Totals& totals) {
   const double lr = follows ? state_.history.back().learning_rate : schedule_.at_step(state_.position.step - 1).lr;
   state_.history.push_back(
       {stage, epoch, totals.loss(), totals.top1_percent(), totals.top5_percent(), lr, totals.seconds});
-}
-
-uint64_t Trainer::exchanged_per_step() const {
-  const uint64_t steps = state_.position.step - steps_before_;
-  return steps == 0 ? 0 : (ground_.sync.bytes_exchanged() - exchanged_before_) / steps;
 }
 
 uint64_t Trainer::steps_of_epoch(uint64_t epoch) const {

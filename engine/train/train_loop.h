@@ -105,7 +105,6 @@ class Trainer {
     return ground_.folder ? ground_.folder->path() : std::filesystem::path(config_.out);
   }
   std::filesystem::path times_path() const { return run_path() / "step_times.csv"; }
-  uint64_t exchanged_per_step() const;            // Of the running epoch.
   uint64_t steps_of_epoch(uint64_t epoch) const;  // The last one may be cut short by the duration.
   std::string epoch_title(uint64_t epoch) const;
 
@@ -138,8 +137,7 @@ class Trainer {
   double copied_before_ = 0;            // Seconds of copies to the device until then.
   double copied_in_epochs_before_ = 0;  // And until the running epoch began.
   uint64_t traceable_steps_ = 0;
-  uint64_t exchanged_before_ = 0, steps_before_ = 0;  // When the running epoch began here.
-  double seconds_before_ = 0;                         // Of the running epoch, by runs that this one continues.
+  double seconds_before_ = 0;  // Of the running epoch, by runs that this one continues.
 };
 
 }  // namespace imgtrain

@@ -41,9 +41,9 @@ TrainingStep::TrainingStep(ResNet model, const RunConfig& config, torch::Device 
   if (config.drop_path > 0) drop_rates_ = drop_path_rates(model_->options().depth, config.drop_path);
   if (!config.cuda_graphs) return;
   if (recorder == nullptr) recorder = make_step_recorder(device);
-  std::string why = recorder == nullptr ? "the device is a CPU" : why_not_recorded(config, sync_.world());
+  std::string why = recorder == nullptr ? "the device is a CPU" : why_not_recorded(config);
   if (why.empty()) {
-    recorded_.emplace(std::move(recorder), device);
+    recorded_.emplace(std::move(recorder), device, sync_);
   } else {
     TORCH_WARN("cuda_graphs: steps are queued one operation at a time, since ", why);
   }
@@ -153,14 +153,15 @@ void TrainingStep::run_recorded(const DeviceBatch& batch, const StepPlan& plan, 
     if (plan.average != nullptr) average = plan.average->tensors();
     return {optimizer_.parameters(), model_->buffers(), momenta, scaler_.tensors(), {totals.sums()}, average};
   };
-  recorded_->run({batch.global_count, plan.rates.momentum, totals.sums().const_data_ptr(), plan.average_action}, groups,
-                 plan.rates.lr, compute, state);
+  const StepKind kind = {batch.global_count, plan.size, plan.rates.momentum, plan.average_action,
+                         totals.sums().const_data_ptr()};
+  recorded_->run(kind, groups, plan.rates.lr, compute, state);
 }
 
 void TrainingStep::run(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals) {
   clock_.begin();
   model_->train();
-  if (recorded_ && batch.count > 0 && detail::layer_observer == nullptr) {
+  if (recorded_ && detail::layer_observer == nullptr) {
     run_recorded(batch, plan, totals);
     clock_.mark(StageClock::kForwardBackward);
     clock_.mark(StageClock::kExchange);

@@ -220,7 +220,7 @@ int ranks(const Options& options) {
   NamedTensors out = state_dict(*model);
   out.emplace_back("loss", torch::tensor(loss, torch::kDouble));
   write_tensors(imgpack::posix_file_system(), options.text("--out") + "." + std::to_string(launch.rank), out,
-                {{"bytes_exchanged", std::to_string(sync->bytes_exchanged())}});
+                {{"bytes_per_step", std::to_string(sync->bytes_per_step())}});
   return 0;
 }
 

@@ -258,7 +258,8 @@ class OverflowingSync : public GradientSync {
   void fail(const imgpack::Error& error) override { inner_->fail(error); }
   void finish_run() override { inner_->finish_run(); }
   void abort() override { inner_->abort(); }
-  uint64_t bytes_exchanged() const override { return inner_->bytes_exchanged(); }
+  uint64_t bytes_per_step() const override { return inner_->bytes_per_step(); }
+  void record(bool on) override { inner_->record(on); }
 
  private:
   std::unique_ptr<GradientSync> inner_;
