@@ -280,6 +280,14 @@ void to_channels_last(torch::nn::Module& model) {
     if (parameter.dim() == 4) parameter.set_data(parameter.data().contiguous(at::MemoryFormat::ChannelsLast));
 }
 
+void to_double(torch::nn::Module& model) {
+  const auto convert = [](Tensor& tensor) {
+    if (tensor.is_floating_point()) tensor.set_data(tensor.data().to(torch::kDouble));
+  };
+  for (Tensor& parameter : model.parameters()) convert(parameter);
+  for (Tensor& buffer : model.buffers()) convert(buffer);
+}
+
 int64_t parameter_count(const torch::nn::Module& model) {
   int64_t count = 0;
   for (const Tensor& parameter : model.parameters()) count += parameter.numel();

@@ -56,6 +56,9 @@ TORCH_MODULE(ResNet);
 // Lays every 4-d parameter out channels-last in place; inputs should be laid out so as well.
 void to_channels_last(torch::nn::Module& model);
 
+// Parameters and statistics in double precision. Counters stay whole numbers, which Module::to would not leave alone.
+void to_double(torch::nn::Module& model);
+
 int64_t parameter_count(const torch::nn::Module& model);
 
 }  // namespace imgtrain

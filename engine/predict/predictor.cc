@@ -66,7 +66,7 @@ Predictor::Predictor(imgpack::FileSystem& fs, const std::filesystem::path& model
   state.device = choose_device(state.config);
   configure_compute(state.config, state.device);
   state.model = load_model(source.file, source.path, state.device);
-  if (state.config.precision == Precision::kFp64) state.model->to(torch::kDouble);
+  if (state.config.precision == Precision::kFp64) to_double(*state.model);
   state.model->eval();
   state.normalizer = std::make_unique<PixelNormalizer>(state.device);
 

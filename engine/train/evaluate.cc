@@ -82,7 +82,7 @@ OpenedEvaluation open_evaluation(imgpack::FileSystem& fs, const EvaluateRequest&
   ResNet model = telling_failure(*sync, [&] {
     dataset.emplace(imgpack::Dataset::open(fs, request.shards));
     ResNet loaded = load_model(file, outcome.weights, device);
-    if (config.precision == Precision::kFp64) loaded->to(torch::kDouble);
+    if (config.precision == Precision::kFp64) to_double(*loaded);
     require_same_classes(file, loaded->options(), *dataset, outcome.weights);
     return loaded;
   });

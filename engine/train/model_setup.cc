@@ -16,7 +16,7 @@ ResNet make_model(const RunConfig& config, int64_t classes, torch::Device device
   options.seed = static_cast<uint64_t>(config.seed);
   ResNet model(options);
   model->to(device);
-  if (config.precision == Precision::kFp64) model->to(torch::kDouble);
+  if (config.precision == Precision::kFp64) to_double(*model);
   to_channels_last(*model);
   return model;
 }

@@ -9,7 +9,8 @@ namespace imgtrain {
 
 WeightAverage::WeightAverage(ResNet model, double decay) : average_(model->options()), decay_(decay) {
   const torch::Tensor first = model->parameters().front();
-  average_->to(first.device(), first.scalar_type());
+  average_->to(first.device());
+  if (first.scalar_type() == torch::kDouble) to_double(*average_);
   to_channels_last(*average_);
   const NamedTensors source = state_dict(*model), target = state_dict(*average_);
   for (size_t i = 0; i < source.size(); ++i) {

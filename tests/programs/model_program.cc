@@ -124,7 +124,7 @@ int step(const std::string& depth, const Options& options) {
   ResNetOptions model_options = options_of(weights, options.text("--weights"));
   if (model_options.depth != std::stoi(depth)) throw std::runtime_error("the weights are those of another depth");
   ResNet model(model_options);
-  if (options.has("--double")) model->to(torch::kDouble);
+  if (options.has("--double")) to_double(*model);
   load_state_dict(*model, weights, options.text("--weights"));
   Tensor images = tensor_named(batch, "images");
   if (options.has("--channels-last")) {
@@ -185,7 +185,7 @@ int ranks(const Options& options) {
   ResNet model(model_options);
   // In double precision the order of sums hardly shows; in float it flips ReLUs near zero, and three steps later the
   // weights differ in their second digit, whoever computes them.
-  model->to(torch::kDouble);
+  to_double(*model);
   to_channels_last(*model);
   if (options.has("--synchronize"))
     synchronize_batch_norm(*model, [&](Tensor& tensor) { sync->all_reduce_sum(tensor); });

@@ -101,7 +101,7 @@ int run(int argc, char** argv) {
   sync_options.timeout = std::chrono::seconds(60);
   const auto sync = make_gradient_sync(launch, torch::kCPU, sync_options);
   ResNet model(ResNetOptions{.depth = 18, .num_classes = kClasses, .seed = 1});
-  model->to(torch::kDouble);
+  to_double(*model);
   to_channels_last(*model);
 
   std::unique_ptr<StepRecorder> recorder = std::make_unique<RerunRecorder>();

@@ -30,7 +30,7 @@ struct Trial {
       : sync(make_gradient_sync(Launch(), torch::kCPU)), model(make(config)), step(model, config, torch::kCPU, *sync) {}
   static ResNet make(const RunConfig& config) {
     ResNet model(ResNetOptions{.depth = static_cast<int>(config.depth), .num_classes = kClasses});
-    if (config.precision == Precision::kFp64) model->to(torch::kDouble);
+    if (config.precision == Precision::kFp64) to_double(*model);
     to_channels_last(*model);
     return model;
   }

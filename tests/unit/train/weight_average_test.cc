@@ -13,8 +13,7 @@ ResNet small_model() {
   return model;
 }
 
-TEST(WeightAverage, BeginsAsACopyAndMovesByItsDecay) {
-  ResNet model = small_model();
+void expect_copies_and_moves(ResNet model) {
   WeightAverage average(model, 0.75);
   EXPECT_TRUE(average.model()->parameters()[0].equal(model->parameters()[0]));
   const torch::Tensor before = model->parameters()[0].detach().clone();
@@ -27,10 +26,21 @@ TEST(WeightAverage, BeginsAsACopyAndMovesByItsDecay) {
   average.update(EmaRule::Action::kAverage);
   EXPECT_LT((average.model()->parameters()[0] - before - 0.25).abs().max().item<double>(), 1e-6);
   // Batch-norm statistics move with the weights, counters are copied.
-  EXPECT_FLOAT_EQ(average.model()->named_buffers()["bn1.running_var"][0].item<float>(), 1.25f);
+  EXPECT_DOUBLE_EQ(average.model()->named_buffers()["bn1.running_var"][0].item<double>(), 1.25);
   EXPECT_EQ(average.model()->named_buffers()["bn1.num_batches_tracked"].item<int64_t>(), 1);
   average.update(EmaRule::Action::kCopy);
   EXPECT_TRUE(average.model()->parameters()[0].equal(model->parameters()[0]));
+}
+
+TEST(WeightAverage, BeginsAsACopyAndMovesByItsDecay) {
+  expect_copies_and_moves(small_model());
+}
+
+TEST(WeightAverage, IsInDoublePrecisionWhereTheModelIs) {
+  ResNet model = small_model();
+  to_double(*model);
+  EXPECT_EQ(model->named_buffers()["bn1.num_batches_tracked"].scalar_type(), torch::kLong);
+  expect_copies_and_moves(model);
 }
 
 }  // namespace
