@@ -19,6 +19,8 @@ struct GroupInput {
   torch::Tensor images;   // N x 3 x H x W, channels_last, normalised.
   torch::Tensor labels;   // N, int64: of the images themselves.
   torch::Tensor targets;  // `labels`, or N x classes where images were mixed.
+  // Blocks x N, float: what each residual branch is multiplied by (stochastic depth); undefined: nothing.
+  torch::Tensor branch_scales;
 };
 
 // Blanks boxes of normalised images in place: zero is the mean colour. `boxes`: of every image.

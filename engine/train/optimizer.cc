@@ -106,15 +106,21 @@ void Optimizer::step(const StepRates& rates, const Tensor& found_inf, const Tens
       for (const Group& group : groups_) step_adamw(group, rates, skip, lr);
       if (skip) step_.sub_(*skip);
       return;
-    case OptimizerKind::kLamb:
-      if (skip && skip->item<float>() != 0) return;
-      step_.add_(1);
-      if (config_.lamb_grad_norm > 0) {
-        const std::vector<Tensor> all = gradients();
-        at::_foreach_div_(all, (norm_of_all(all) / config_.lamb_grad_norm).clamp_min(1.0));
+    case OptimizerKind::kLamb: {
+      const std::vector<Tensor> all = gradients();
+      std::optional<Tensor> keep;
+      if (skip) {
+        // An infinity or NaN times zero would be NaN.
+        keep = 1 - skip->squeeze();
+        for (Tensor gradient : all) torch::nan_to_num_(gradient, 0.0, 0.0, 0.0);
+        at::_foreach_mul_(all, *keep);
       }
-      for (const Group& group : groups_) step_lamb(group, rates);
+      keep ? step_.add_(*keep) : step_.add_(1);
+      if (config_.lamb_grad_norm > 0)
+        at::_foreach_div_(all, (norm_of_all(all) / config_.lamb_grad_norm).clamp_min(1.0));
+      for (const Group& group : groups_) step_lamb(group, rates, keep, lr);
       return;
+    }
   }
 }
 
@@ -161,15 +167,21 @@ void Optimizer::step_adamw(const Group& group, const StepRates& rates, const std
   lr.defined() ? update(lr) : update(rates.lr);
 }
 
-void Optimizer::step_lamb(const Group& group, const StepRates& rates) {
+// `keep`: 0 where the step is to be skipped, whose gradients are zeros then, and 1 elsewhere.
+void Optimizer::step_lamb(const Group& group, const StepRates& rates, const std::optional<Tensor>& keep,
+                          const Tensor& lr) {
   const std::vector<Tensor> gradients = gradients_of(group);
-  at::_foreach_mul_(group.first, config_.beta1);
+  const auto decay_moment = [&](const std::vector<Tensor>& moment, double beta) {
+    keep ? at::_foreach_mul_(moment, torch::where(*keep > 0, beta, 1.0)) : at::_foreach_mul_(moment, beta);
+  };
+  decay_moment(group.first, config_.beta1);
   at::_foreach_add_(group.first, gradients, 1 - config_.beta1);
-  at::_foreach_mul_(group.second, config_.beta2);
+  decay_moment(group.second, config_.beta2);
   at::_foreach_addcmul_(group.second, gradients, gradients, 1 - config_.beta2);
 
-  // Both moments begin at zero: 1 - beta^step makes up for it. In double, on the device.
-  const Tensor step = step_.squeeze().to(torch::kDouble);
+  // Both moments begin at zero: 1 - beta^step makes up for it. In double, on the device. No step at all has been done
+  // where the first one is skipped.
+  const Tensor step = step_.squeeze().to(torch::kDouble).clamp_min(1);
   std::vector<Tensor> denominator = at::_foreach_sqrt(group.second);
   at::_foreach_div_(denominator, (1 - torch::pow(config_.beta2, step)).sqrt());
   at::_foreach_add_(denominator, config_.eps);
@@ -178,16 +190,19 @@ void Optimizer::step_lamb(const Group& group, const StepRates& rates) {
 
   if (group.weight_decay != 0) {
     at::_foreach_add_(update, group.parameters, group.weight_decay);
-    const std::vector<Tensor> weights = at::_foreach_norm(group.parameters), updates = at::_foreach_norm(update);
-    std::vector<Tensor> ratios;
-    ratios.reserve(update.size());
-    for (size_t i = 0; i < update.size(); ++i) {
-      ratios.push_back(torch::where((weights[i] > 0).logical_and(updates[i] > 0), weights[i] / updates[i],
-                                    torch::ones_like(weights[i])));
-    }
-    at::_foreach_mul_(update, ratios);
+    const Tensor weights = torch::stack(at::_foreach_norm(group.parameters)),
+                 updates = torch::stack(at::_foreach_norm(update));
+    const Tensor ratios =
+        torch::where((weights > 0).logical_and(updates > 0), weights / updates, torch::ones_like(weights));
+    at::_foreach_mul_(update, ratios.unbind());
   }
-  at::_foreach_add_(group.parameters, update, -rates.lr);
+  if (keep) at::_foreach_mul_(update, *keep);
+  if (lr.defined()) {
+    at::_foreach_mul_(update, lr.squeeze());
+    at::_foreach_add_(group.parameters, update, -1);
+  } else {
+    at::_foreach_add_(group.parameters, update, -rates.lr);
+  }
 }
 
 NamedTensors Optimizer::state() const {

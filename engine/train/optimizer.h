@@ -32,9 +32,9 @@ class Optimizer {
  public:
   Optimizer(const torch::nn::Module& model, const RunConfig& config);
 
-  // `found_inf`: 1-element tensor on the device; where it is 1 nothing changes (lamb fetches it: a host
-  // synchronisation). Undefined: always step. lamb scales the gradients themselves. `lr`: 1-element float tensor on the
-  // device that stands for rates.lr, so that the host need not know it (not for lamb); undefined: rates.lr does.
+  // `found_inf`: 1-element float tensor on the device; where it is 1 nothing changes but the gradients of lamb, which
+  // scales them and then clears them. Undefined: always step. `lr`: 1-element float tensor on the device that stands
+  // for rates.lr, so that the host need not know it; undefined: rates.lr does. The host never waits for the device.
   void step(const StepRates& rates, const torch::Tensor& found_inf = {}, const torch::Tensor& lr = {});
 
   const std::vector<torch::Tensor>& parameters() const { return parameters_; }
@@ -57,7 +57,8 @@ class Optimizer {
                 const torch::Tensor& lr);
   void step_adamw(const Group& group, const StepRates& rates, const std::optional<torch::Tensor>& found_inf,
                   const torch::Tensor& lr);
-  void step_lamb(const Group& group, const StepRates& rates);
+  void step_lamb(const Group& group, const StepRates& rates, const std::optional<torch::Tensor>& keep,
+                 const torch::Tensor& lr);
   // Multiplies the weights of a group as decoupled decay does, and returns the decay that is left to the update.
   double decay_apart(const Group& group, const StepRates& rates, const std::optional<torch::Tensor>& found_inf,
                      const torch::Tensor& lr);

@@ -23,7 +23,8 @@ constexpr double kTolerance = 0.02;
 std::vector<int64_t> shapes_of(const std::vector<GroupInput>& groups) {
   std::vector<int64_t> shapes;
   for (const GroupInput& group : groups) {
-    for (const Tensor& tensor : {group.images, group.labels, group.targets}) {
+    for (const Tensor& tensor : {group.images, group.labels, group.targets, group.branch_scales}) {
+      if (!tensor.defined()) continue;
       shapes.push_back(static_cast<int64_t>(tensor.scalar_type()));
       shapes.push_back(tensor.dim());
       shapes.insert(shapes.end(), tensor.sizes().begin(), tensor.sizes().end());
@@ -38,6 +39,7 @@ GroupInput copy_of(const GroupInput& group) {
   copy.images = group.images.clone();
   copy.labels = group.labels.clone();
   copy.targets = group.targets.is_same(group.labels) ? copy.labels : group.targets.clone();
+  if (group.branch_scales.defined()) copy.branch_scales = group.branch_scales.clone();
   return copy;
 }
 
@@ -45,6 +47,7 @@ void put(const GroupInput& from, GroupInput& to) {
   to.images.copy_(from.images, /*non_blocking=*/true);
   to.labels.copy_(from.labels, /*non_blocking=*/true);
   if (!to.targets.is_same(to.labels)) to.targets.copy_(from.targets, /*non_blocking=*/true);
+  if (to.branch_scales.defined()) to.branch_scales.copy_(from.branch_scales, /*non_blocking=*/true);
 }
 
 std::vector<Tensor> contents(const std::vector<Tensor>& tensors) {
@@ -89,9 +92,6 @@ class ExchangesAreRecorded {
 }  // namespace
 
 std::string why_not_recorded(const RunConfig& config) {
-  if (config.sam_rho > 0) return "sharpness-aware steps (sam_rho) are not the same work every time";
-  if (config.drop_path > 0) return "the host draws which branches are dropped (drop_path)";
-  if (config.optimizer == OptimizerKind::kLamb) return "LAMB asks the host whether a step is to be skipped";
   if (config.schedule == ScheduleKind::kOneCycle && config.onecycle_cycle_momentum)
     return "momentum changes from step to step (onecycle_cycle_momentum)";
   return {};

@@ -34,7 +34,8 @@ std::string why_not_recorded(const RunConfig& config);
 // What a recording is good for, besides the shapes of its inputs. All but `totals` is the same on every rank.
 struct StepKind {
   int64_t global_count = 0;
-  uint32_t size = 0;  // Pixels a side.
+  uint32_t size = 0;    // Pixels a side.
+  bool climbs = false;  // A sharpness-aware step.
   double momentum = 0;
   EmaRule::Action average = EmaRule::Action::kNone;  // What becomes of the average of the weights.
   const void* totals = nullptr;                      // Where loss and hits are added.

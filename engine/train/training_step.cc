@@ -49,8 +49,12 @@ TrainingStep::TrainingStep(ResNet model, const RunConfig& config, torch::Device 
   }
 }
 
-void TrainingStep::drop_branches(const data::GroupKey& key, int64_t images) {
-  if (drop_rates_.empty()) return;
+bool TrainingStep::climbs_at(uint64_t step) const {
+  return config_.sam_rho > 0 && (step + 1) % static_cast<uint64_t>(config_.sam_interval) == 0;
+}
+
+Tensor TrainingStep::draw_branch_scales(const data::GroupKey& key, int64_t images) const {
+  if (drop_rates_.empty()) return {};
   const std::vector<uint8_t> kept = data::kept_branches(drop_rates_, static_cast<uint32_t>(images), key);
   const auto blocks = static_cast<int64_t>(drop_rates_.size());
   Tensor scales = torch::empty({blocks, images}, torch::kFloat);
@@ -60,7 +64,7 @@ void TrainingStep::drop_branches(const data::GroupKey& key, int64_t images) {
     const double rate = drop_rates_[i / static_cast<size_t>(images)];
     scale[i] = kept[i] ? static_cast<float>(1 / (1 - rate)) : 0.0f;
   }
-  model_->scale_branches(scales.to(device_));
+  return scales.to(device_);
 }
 
 Tensor TrainingStep::forward(const Tensor& images) {
@@ -95,6 +99,7 @@ GroupInput TrainingStep::group_input(const DeviceBatch& batch, const StepPlan& p
                              model_->options().num_classes, fused_images_);
     return group.images;
   });
+  group.branch_scales = draw_branch_scales(group_key(batch, begin, config_, plan.step), count);
   return group;
 }
 
@@ -102,11 +107,11 @@ void TrainingStep::forward_backward(const Input& input, const DeviceBatch& batch
                                     DeviceTotals& totals) {
   sync_.zero_gradients();
   statistics_.begin_step();
-  const bool climbs = config_.sam_rho > 0 && (plan.step + 1) % static_cast<uint64_t>(config_.sam_interval) == 0;
+  const bool climbs = climbs_at(plan.step);
   for (int64_t begin = 0; begin < batch.count; begin += config_.bn_group) {
     const int64_t count = std::min(config_.bn_group, batch.count - begin);
     const GroupInput group = input(begin, count);
-    drop_branches(group_key(batch, begin, config_, plan.step), count);
+    model_->scale_branches(group.branch_scales);
     sync_.begin_backward(/*last_of_step=*/begin + count == batch.count);
     Tensor logits = forward(group.images);
     Tensor loss_sum = observed(LayerKind::kLoss, nullptr, "loss", {logits, group.targets},
@@ -153,8 +158,8 @@ void TrainingStep::run_recorded(const DeviceBatch& batch, const StepPlan& plan, 
     if (plan.average != nullptr) average = plan.average->tensors();
     return {optimizer_.parameters(), model_->buffers(), momenta, scaler_.tensors(), {totals.sums()}, average};
   };
-  const StepKind kind = {batch.global_count, plan.size, plan.rates.momentum, plan.average_action,
-                         totals.sums().const_data_ptr()};
+  const StepKind kind = {batch.global_count,  plan.size,           climbs_at(plan.step),
+                         plan.rates.momentum, plan.average_action, totals.sums().const_data_ptr()};
   recorded_->run(kind, groups, plan.rates.lr, compute, state);
 }
 

@@ -77,8 +77,9 @@ class TrainingStep {
   void update(const StepPlan& plan, const torch::Tensor& lr);
   GroupInput group_input(const DeviceBatch& batch, const StepPlan& plan, int64_t begin, int64_t count);
   void run_recorded(const DeviceBatch& batch, const StepPlan& plan, DeviceTotals& totals);
-  // Draws which branches of the network this group drops.
-  void drop_branches(const data::GroupKey& key, int64_t images);
+  bool climbs_at(uint64_t step) const;  // Whether it is a sharpness-aware one.
+  // Draws which branches of the network this group drops: GroupInput::branch_scales.
+  torch::Tensor draw_branch_scales(const data::GroupKey& key, int64_t images) const;
   torch::Tensor forward(const torch::Tensor& images);
   // Puts w + rho g / |g| in place of the weights w; descend() puts w back.
   void climb(const torch::Tensor& loss);

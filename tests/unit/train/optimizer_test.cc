@@ -104,8 +104,41 @@ TEST(Optimizer, AnOverflowLeavesEveryOptimizerAsItWas) {
       for (const auto& [name, tensor] : optimizer.state()) EXPECT_EQ(tensor.abs().max().item<float>(), 0) << name;
       optimizer.step({0.1, 0.9}, torch::zeros({1}));
       EXPECT_GT(largest_difference(*model, *before), 0);
+      // In the middle of training, with what an overflow leaves in gradients.
+      const auto everything = [&] {
+        NamedTensors copies;
+        for (const auto& [name, tensor] : state_dict(*model)) copies.emplace_back(name, tensor.detach().clone());
+        for (const auto& [name, tensor] : optimizer.state()) copies.emplace_back(name, tensor.clone());
+        return copies;
+      };
+      const NamedTensors then = everything();
+      set_gradients(*model, 1);
+      model->parameters()[0].mutable_grad().fill_(NAN);
+      model->parameters()[1].mutable_grad().fill_(INFINITY);
+      optimizer.step({0.1, 0.9}, torch::ones({1}));
+      const NamedTensors now = everything();
+      for (size_t i = 0; i < then.size(); ++i) EXPECT_TRUE(torch::equal(now[i].second, then[i].second)) << now[i].first;
     }
   }
+}
+
+// The scaler's way, on which the host never learns whether a step was skipped.
+TEST(Optimizer, LambWithAScalerAndARateOnTheDeviceIsTheSameLamb) {
+  RunConfig config;
+  config.optimizer = OptimizerKind::kLamb;
+  config.eps = 1e-6;
+  config.lamb_grad_norm = 1;
+  ResNet plain = small_model(), scaled = small_model();
+  Optimizer one(*plain, config), two(*scaled, config);
+  for (int step = 0; step < 4; ++step) {
+    set_gradients(*plain, step);
+    set_gradients(*scaled, step);
+    one.step({0.0625, 0});
+    two.step({1000, 0}, torch::zeros({1}), torch::full({1}, 0.0625f));
+  }
+  EXPECT_LT(largest_difference(*plain, *scaled), 1e-6);
+  for (size_t i = 0; i < one.state().size(); ++i)
+    EXPECT_TRUE(torch::allclose(one.state()[i].second, two.state()[i].second, 1e-5, 1e-9)) << one.state()[i].first;
 }
 
 TEST(Optimizer, MomentsAndTheirStepContinueBitForBit) {
