@@ -1,13 +1,10 @@
 #include "engine/model/fused_batch_norm.h"
 
-#include <map>
-#include <mutex>
 #include <optional>
-#include <string>
 #include <utility>
 
 #include "engine/model/device_stream.h"
-#include "engine/model/kernel_check.h"
+#include "engine/model/feature_rows.h"
 
 namespace imgtrain {
 namespace {
@@ -21,13 +18,6 @@ using torch::autograd::variable_list;
 Activation activation_of(bool relu, bool has_shortcut) {
   if (!relu) return Activation::kNone;
   return has_shortcut ? Activation::kAddRelu : Activation::kRelu;
-}
-
-// Without gaps, rows of channels, at an address that vectors can be read from.
-Tensor as_rows(const Tensor& t) {
-  const Tensor rows = t.contiguous(at::MemoryFormat::ChannelsLast);
-  const bool aligned = reinterpret_cast<uintptr_t>(rows.const_data_ptr()) % kernels::kVectorBytes == 0;
-  return aligned ? rows : rows.clone();
 }
 
 class KernelFusedNorm : public FusedNorm {
@@ -174,9 +164,9 @@ class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
                         const Tensor& weight, const Tensor& bias, const std::shared_ptr<const FusedNorm>& norm,
                         const FusedNorm::Parameters& parameters) {
     const FusedNorm::Result result = norm->forward(x, shortcut.value_or(Tensor()), parameters);
-    context->save_for_backward({x, weight, bias, result.mean, result.invstd, result.mask});
-    context->saved_data["context"] =
-        c10::IValue::make_capsule(c10::make_intrusive<Context>(norm, parameters, shortcut.has_value()));
+    context->save_for_backward({x, weight, bias, result.mean, result.invstd, result.mask, result.kept_y});
+    context->saved_data["context"] = c10::IValue::make_capsule(
+        c10::make_intrusive<Context>(result.by ? result.by : norm, parameters, shortcut.has_value()));
     return result.y;
   }
 
@@ -192,6 +182,7 @@ class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
     forward.mean = saved[3];
     forward.invstd = saved[4];
     forward.mask = saved[5];
+    forward.kept_y = saved[6];
     const FusedNorm::Gradients result =
         own->norm->backward(gradients[0], saved[0], own->has_shortcut, parameters, forward);
     return {result.dx, result.dshortcut, result.dweight, result.dbias, Tensor(), Tensor()};
@@ -208,28 +199,6 @@ class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
 };
 
 }  // namespace
-
-std::shared_ptr<const FusedNorm> device_fused_norm(torch::Device device) {
-#ifdef IMGTRAIN_WITH_CUDA_KERNELS
-  if (!has_kernels_for(device)) return nullptr;
-  static std::mutex mutex;
-  static std::map<c10::DeviceIndex, std::shared_ptr<const FusedNorm>> checked;
-  const std::lock_guard lock(mutex);
-  const auto [at, is_new] = checked.try_emplace(device.index());
-  if (!is_new) return at->second;
-  auto norm = kernel_fused_norm({kernels::launch_batch_norm_forward, kernels::launch_batch_norm_backward}, device);
-  const std::string why = disagreement(*norm, device);
-  if (why.empty()) {
-    at->second = std::move(norm);
-  } else {
-    TORCH_WARN("kernels of this program's own are left alone, libtorch's operations are slower and right: ", why);
-  }
-  return at->second;
-#else
-  (void)device;
-  return nullptr;
-#endif
-}
 
 std::shared_ptr<const FusedNorm> kernel_fused_norm(const kernels::BatchNormLaunchers& launchers, torch::Device device) {
   return std::make_shared<KernelFusedNorm>(launchers, device);

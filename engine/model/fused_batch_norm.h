@@ -1,7 +1,8 @@
 // Batch norm, the addition of a shortcut and ReLU as one operation of autograd, for training.
 //
-//   BatchNorm2d::forward_relu, forward_add_relu --> fused_batch_norm --> FusedNorm: kernels on the device, or torch's
-//                                                                       own operations as the reference for tests
+//   BatchNorm2d::forward_relu, forward_add_relu --> fused_batch_norm --> FusedNorm: kernels on the device, the faster
+//                                                                       of several (norm_choice.h), or torch's own
+//                                                                       operations as the reference for tests
 //
 // One node in place of three, and one saved feature map (x, the convolution's output) where libtorch saves that and the
 // result; engine/kernels/batch_norm.h says what that spares.
@@ -26,7 +27,9 @@ class FusedNorm {
   };
   struct Result {
     torch::Tensor y, mean, invstd;
-    torch::Tensor mask;  // Whatever backward wants to know of ReLU; undefined: nothing.
+    torch::Tensor mask;                   // Whatever backward wants to know of ReLU; undefined: nothing.
+    torch::Tensor kept_y;                 // `y` itself where backward reads it; undefined: it does not, and y may go.
+    std::shared_ptr<const FusedNorm> by;  // Whose backward goes with this; nullptr: that of whoever returned it.
   };
   struct Gradients {
     torch::Tensor dx, dshortcut, dweight, dbias;  // dshortcut is undefined where none was added.
@@ -41,8 +44,10 @@ class FusedNorm {
                              const Parameters& parameters, const Result& forward) const = 0;
 };
 
-// The kernels for a device; nullptr where there are none: on a CPU, on a GPU older than they are made for, in a program
-// that was built without them, and where they do not compute there what they should (kernel_check.h; said once).
+// The kernels for a device, this program's own or, where libtorch's cuDNN has a fusion too that computes there what it
+// should, a NormChoice of both (norm_choice.h). nullptr where there are none of its own: on a CPU, on a GPU older than
+// they are made for, in a program that was built without them, and where they do not compute there what they should
+// (kernel_check.h; said once). The same object for the same device. Any thread.
 std::shared_ptr<const FusedNorm> device_fused_norm(torch::Device device);
 
 // Any launchers on any device whose memory they can use. float, half and bfloat16 in channels_last.

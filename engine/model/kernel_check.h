@@ -10,9 +10,10 @@
 
 namespace imgtrain {
 
-// Runs `norm` and libtorch's own operations on small feature maps in every number type, forward and backward. Empty:
-// they agree but for rounding. Otherwise what differs, or what the device said. Waits for the device; draws nothing
-// from torch's common generators.
+// Runs `norm` and libtorch's own operations on small feature maps, of small numbers and of large ones, in every number
+// type that it takes, forward and backward, and asks whether NaN gets through ReLU. Empty: they agree but for rounding.
+// Otherwise what differs, what the device said, or that it takes none of them. Waits for the device; draws nothing from
+// torch's common generators.
 std::string disagreement(const FusedNorm& norm, torch::Device device);
 
 }  // namespace imgtrain

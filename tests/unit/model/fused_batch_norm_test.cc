@@ -5,12 +5,11 @@
 #include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "engine/model/kernel_check.h"
 #include "engine/model/resnet.h"
 #include "format/error.h"
 #include "tests/support/emulated_cuda/emulated_kernels.h"
+#include "tests/unit/model/norm_layer.h"
 
 namespace imgtrain {
 namespace {
@@ -21,72 +20,22 @@ std::shared_ptr<const FusedNorm> emulated() {
   return kernel_fused_norm(kernels::kEmulatedBatchNorm, torch::kCPU);
 }
 
-// One batch norm with everything that goes in and comes out.
-struct Layer {
-  explicit Layer(int64_t channels, at::ScalarType type) {
-    torch::manual_seed(3);
-    norm = BatchNorm2d(channels);
-    torch::NoGradGuard no_grad;
-    norm->weight.uniform_(0.4, 1.6);
-    norm->bias.uniform_(-0.5, 0.5);
-    norm->running_mean.uniform_(-1, 1);
-    norm->running_var.uniform_(0.5, 2);
-    if (type == torch::kDouble) norm->to(type);
-  }
-  // relu(norm(x) [+ shortcut]) and its gradients for `dy`.
-  std::vector<Tensor> run(const Tensor& x_values, const Tensor& shortcut_values, const Tensor& dy) {
-    const Tensor x = x_values.detach().clone().requires_grad_();
-    const Tensor shortcut = shortcut_values.defined() ? shortcut_values.detach().clone().requires_grad_() : Tensor();
-    norm->zero_grad();
-    const Tensor y = shortcut.defined() ? norm->forward_add_relu(x, shortcut) : norm->forward_relu(x);
-    y.backward(dy.to(y.scalar_type()));
-    std::vector<Tensor> all = {y.detach(),
-                               x.grad(),
-                               norm->weight.grad().clone(),
-                               norm->bias.grad().clone(),
-                               norm->running_mean.clone(),
-                               norm->running_var.clone()};
-    if (shortcut.defined()) all.push_back(shortcut.grad());
-    return all;
-  }
-  BatchNorm2d norm{nullptr};
-};
-
-const char* const kNames[] = {"y", "dx", "dweight", "dbias", "running mean", "running variance", "dshortcut"};
-
-struct Inputs {
-  Tensor x, shortcut, dy;
-  Inputs(at::IntArrayRef sizes, at::ScalarType type, bool adds,
-         at::MemoryFormat format = at::MemoryFormat::ChannelsLast) {
-    torch::manual_seed(5);
-    const auto draw = [&] { return torch::randn(sizes, torch::kDouble).to(type).contiguous(format); };
-    x = draw() * 1.5 + 0.7;
-    dy = draw();
-    if (adds) shortcut = draw();
-  }
-};
-
-double relative_distance(const Tensor& a, const Tensor& b) {
-  const Tensor wide = b.to(torch::kDouble);
-  return ((a.to(torch::kDouble) - wide).norm() / (wide.norm() + 1e-30)).item<double>();
-}
-
 TEST(ReferenceFusedNorm, EqualsTorchsSeparateOperationsInDouble) {
   for (const bool adds : {false, true}) {
-    const Inputs in({6, 5, 4, 3}, torch::kDouble, adds);
-    Layer separate(5, torch::kDouble), fused(5, torch::kDouble);
+    const NormInputs in({6, 5, 4, 3}, torch::kDouble, adds);
+    NormLayer separate(5, torch::kDouble), fused(5, torch::kDouble);
     fused.norm->fuse(reference_fused_norm());
     const auto expected = separate.run(in.x, in.shortcut, in.dy), got = fused.run(in.x, in.shortcut, in.dy);
     ASSERT_EQ(got.size(), expected.size());
-    for (size_t i = 0; i < got.size(); ++i) EXPECT_LT(relative_distance(got[i], expected[i]), 1e-13) << kNames[i];
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_LT(relative_distance(got[i], expected[i]), 1e-13) << kNormOutputs[i];
     EXPECT_EQ(fused.norm->num_batches_tracked.item<int64_t>(), 1);
   }
 }
 
 // The gradient of sum(y * dy) by central differences, element by element.
 TEST(ReferenceFusedNorm, GradientsAreThoseOfFiniteDifferences) {
-  const Inputs in({3, 2, 3, 2}, torch::kDouble, /*adds=*/true);
-  Layer layer(2, torch::kDouble);
+  const NormInputs in({3, 2, 3, 2}, torch::kDouble, /*adds=*/true);
+  NormLayer layer(2, torch::kDouble);
   layer.norm->fuse(reference_fused_norm());
   const auto analytic = layer.run(in.x, in.shortcut, in.dy);
   const auto loss = [&] {
@@ -121,8 +70,8 @@ TEST(KernelFusedNorm, EqualsTorchsDoubleToTheRoundingOfTheType) {
   for (const auto& [type, tolerance] : types) {
     for (const bool adds : {false, true}) {
       for (const int64_t channels : {16, 7}) {
-        const Inputs in({5, channels, 9, 6}, type, adds);
-        Layer exact(channels, torch::kDouble), fused(channels, torch::kFloat);
+        const NormInputs in({5, channels, 9, 6}, type, adds);
+        NormLayer exact(channels, torch::kDouble), fused(channels, torch::kFloat);
         exact.norm->weight.set_data(fused.norm->weight.detach().to(torch::kDouble));
         exact.norm->bias.set_data(fused.norm->bias.detach().to(torch::kDouble));
         fused.norm->fuse(emulated());
@@ -133,7 +82,7 @@ TEST(KernelFusedNorm, EqualsTorchsDoubleToTheRoundingOfTheType) {
         EXPECT_EQ(got[0].scalar_type(), type);
         EXPECT_EQ(got[1].scalar_type(), type);
         for (const size_t i : {0, 1, 2, 3})
-          EXPECT_LT(relative_distance(got[i], expected[i]), tolerance) << kNames[i] << " " << type;
+          EXPECT_LT(relative_distance(got[i], expected[i]), tolerance) << kNormOutputs[i] << " " << type;
         if (adds) {
           EXPECT_LT(relative_distance(got[6], expected[6]), tolerance) << type;
         }
@@ -143,8 +92,8 @@ TEST(KernelFusedNorm, EqualsTorchsDoubleToTheRoundingOfTheType) {
 }
 
 TEST(KernelFusedNorm, TakesAnyLayoutAndAlignmentOfItsInputs) {
-  const Inputs plain({4, 8, 5, 5}, torch::kHalf, true), rows({4, 8, 5, 5}, torch::kHalf, true);
-  Layer one(8, torch::kFloat), two(8, torch::kFloat);
+  const NormInputs plain({4, 8, 5, 5}, torch::kHalf, true), rows({4, 8, 5, 5}, torch::kHalf, true);
+  NormLayer one(8, torch::kFloat), two(8, torch::kFloat);
   one.norm->fuse(emulated());
   two.norm->fuse(emulated());
   // The second half of a larger tensor, one element off a vector's address.
@@ -164,12 +113,24 @@ TEST(KernelFusedNorm, TakesAnyLayoutAndAlignmentOfItsInputs) {
 }
 
 TEST(KernelFusedNorm, ShortcutsOfAnotherTypeAreRoundedToTheBranchs) {
-  const Inputs in({2, 8, 3, 3}, torch::kBFloat16, true);
-  Layer layer(8, torch::kFloat);
+  const NormInputs in({2, 8, 3, 3}, torch::kBFloat16, true);
+  NormLayer layer(8, torch::kFloat);
   layer.norm->fuse(emulated());
   const auto got = layer.run(in.x, in.shortcut.to(torch::kFloat), in.dy);
   EXPECT_EQ(got[0].scalar_type(), torch::kBFloat16);
   EXPECT_EQ(got[6].scalar_type(), torch::kFloat);
+}
+
+TEST(KernelFusedNorm, KeepsNoResultForBackward) {
+  const NormInputs in({2, 8, 3, 3}, torch::kHalf, true);
+  const NormLayer layer(8, torch::kFloat);
+  FusedNorm::Parameters parameters;
+  parameters.weight = layer.norm->weight;
+  parameters.bias = layer.norm->bias;
+  parameters.running_mean = layer.norm->running_mean;
+  parameters.running_var = layer.norm->running_var;
+  EXPECT_FALSE(emulated()->forward(in.x, in.shortcut, parameters).kept_y.defined());
+  EXPECT_FALSE(emulated()->forward(in.x, {}, parameters).kept_y.defined());
 }
 
 TEST(KernelFusedNorm, LeavesWhatItCannotDoToLibtorch) {
@@ -407,6 +368,38 @@ TEST(KernelCheck, NamesWhatAnotherDeviceGetsWrongOrRefuses) {
   const auto wrong = kernel_fused_norm({kernels::kEmulatedBatchNorm.forward, forgets_the_gradient}, torch::kCPU);
   EXPECT_NE(disagreement(*wrong, torch::kCPU).find("the input's gradient of batch norm in Float"), std::string::npos)
       << disagreement(*wrong, torch::kCPU);
+}
+
+// The reference with a flaw.
+class FlawedNorm : public CountingNorm {
+ public:
+  bool takes(const Tensor& x, const Tensor&) const override { return x.scalar_type() == only; }
+  Result forward(const Tensor& x, const Tensor& shortcut, const Parameters& p) const override {
+    Result result = inner->forward(x, shortcut, p);
+    if (hides_nan) result.y.nan_to_num_(0);
+    if (x.abs().max().item<double>() > overflows_at) result.y.fill_(0);
+    return result;
+  }
+  at::ScalarType only = at::kHalf;
+  bool hides_nan = false;
+  double overflows_at = 1e9;
+};
+
+TEST(KernelCheck, LeavesOutNumberTypesThatAreNotTaken) {
+  FlawedNorm half_only;
+  EXPECT_EQ(disagreement(half_only, torch::kCPU), "");
+  FlawedNorm nothing;
+  nothing.only = at::kDouble;
+  EXPECT_EQ(disagreement(nothing, torch::kCPU), "it takes no number type on this device");
+}
+
+TEST(KernelCheck, NoticesHiddenNanAndOverflownSums) {
+  FlawedNorm hiding;
+  hiding.hides_nan = true;
+  EXPECT_NE(disagreement(hiding, torch::kCPU).find("NaN in one channel of batch norm in Half"), std::string::npos);
+  FlawedNorm overflowing;
+  overflowing.overflows_at = 100;
+  EXPECT_NE(disagreement(overflowing, torch::kCPU).find("the result of batch norm in Half"), std::string::npos);
 }
 
 }  // namespace
