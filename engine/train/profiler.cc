@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/fused_batch_norm.h"
+#include "engine/model/norm_choice.h"
 #include "engine/model/portable/resnet_options.h"
 #include "engine/train/compute_device.h"
 #include "engine/train/device_memory.h"
@@ -97,6 +99,30 @@ Roofline measure_roofline(torch::Device device, Precision precision) {
   const double seconds = typical_seconds(device, repeats, [&] { torch::mm_out(product, a, b); });
   roofline.flops_per_second = 2 * std::pow(static_cast<double>(side), 3) / seconds;
   return roofline;
+}
+
+// As --precision names it.
+const char* precision_of(at::ScalarType type) {
+  return type == at::kHalf ? "fp16" : type == at::kBFloat16 ? "bf16" : "fp32";
+}
+
+// What training on the device has chosen from so far.
+std::vector<KernelChoice> kernel_choices(torch::Device device) {
+  std::vector<KernelChoice> choices;
+  const auto norm = std::dynamic_pointer_cast<const NormChoice>(device_fused_norm(device));
+  if (norm == nullptr) return choices;
+  for (const NormChoice::Trial& trial : norm->trials()) {
+    KernelChoice choice;
+    choice.kind = std::string("batch norm") + (trial.shape.adds ? " + add" : "") + (trial.shape.relu ? " + ReLU" : "");
+    choice.type = precision_of(trial.shape.type);
+    choice.rows = trial.shape.rows;
+    choice.channels = trial.shape.channels;
+    for (size_t i = 0; i < trial.seconds.size(); ++i)
+      choice.tried.push_back({norm->candidates()[i].name, trial.seconds[i]});
+    choice.chosen = trial.chosen;
+    choices.push_back(std::move(choice));
+  }
+  return choices;
 }
 
 // Batches of shards, or one on the device again and again.
@@ -194,6 +220,7 @@ std::optional<StepProfile> profile_step(imgpack::FileSystem& fs, const RunConfig
   }
   profile.layers = times.layers();
   profile.fused = times.fused();
+  if (config.fused) profile.choices = kernel_choices(device);
   profile.cuda_graphs = step.recorded() != nullptr && step.recorded()->replayed() > 0;
   profile.observed_seconds = spread_of(whole).median;
   profile.exchange_seconds = spread_of(exchange).median;

@@ -38,6 +38,35 @@ json::object layer_json(const ProfiledLayer& layer, const Roofline& roofline) {
           {"backward", work_json(layer.backward, roofline)}};
 }
 
+json::object choice_json(const KernelChoice& choice) {
+  json::object seconds;
+  for (const KernelChoice::Tried& tried : choice.tried)
+    seconds[tried.name] = tried.seconds ? json::value(*tried.seconds) : json::value(nullptr);
+  return {{"kind", choice.kind},         {"type", choice.type},           {"rows", choice.rows},
+          {"channels", choice.channels}, {"seconds", std::move(seconds)}, {"chosen", choice.tried[choice.chosen].name}};
+}
+
+// How often each kernel was the faster one, and by how much where it was not the first.
+std::string choices_text(const std::vector<KernelChoice>& choices) {
+  std::ostringstream out;
+  out << "faster kernels by feature map:";
+  const std::vector<KernelChoice::Tried>& names = choices.front().tried;
+  for (size_t i = 0; i < names.size(); ++i)
+    out << (i == 0 ? " " : ", ") << names[i].name << " for "
+        << std::count_if(choices.begin(), choices.end(), [&](const KernelChoice& c) { return c.chosen == i; });
+  out << "\n";
+  const auto milliseconds = [](const KernelChoice::Tried& tried) {
+    return tried.seconds ? fixed_text(1e3 * *tried.seconds, 3) + " ms" : std::string("not possible");
+  };
+  for (const KernelChoice& choice : choices) {
+    if (choice.chosen == 0) continue;
+    const KernelChoice::Tried& chosen = choice.tried[choice.chosen];
+    out << "  " << choice.kind << ", " << choice.rows << " x " << choice.channels << ": " << chosen.name << " "
+        << milliseconds(chosen) << ", " << choice.tried[0].name << " " << milliseconds(choice.tried[0]) << "\n";
+  }
+  return out.str();
+}
+
 json::object spread_json(const Spread& spread) {
   return {{"median", spread.median}, {"min", spread.least}, {"max", spread.most}};
 }
@@ -133,6 +162,7 @@ std::string to_text(const StepProfile& p) {
   out << "peak memory: " << fixed_text(static_cast<double>(p.peak_bytes) / (1 << 20), 0) << " MiB\n";
   out << "roofline: " << fixed_text(p.roofline.bytes_per_second / 1e9, 1) << " GB/s (copy), "
       << fixed_text(p.roofline.flops_per_second / 1e12, 3) << " TFLOP/s (matrix multiplication), measured here\n";
+  if (!p.choices.empty()) out << choices_text(p.choices);
   out << "a step with a clock at every layer: " << fixed_text(1e3 * p.observed_seconds, 2)
       << " ms, divided below; milliseconds\n";
   Table kinds(p);
@@ -152,7 +182,8 @@ std::string to_text(const StepProfile& p) {
 }
 
 boost::json::object to_json(const StepProfile& p) {
-  json::array layers, kinds;
+  json::array layers, kinds, choices;
+  for (const KernelChoice& choice : p.choices) choices.push_back(choice_json(choice));
   for (const ProfiledLayer& layer : p.layers) layers.push_back(layer_json(layer, p.roofline));
   for (const ProfiledLayer& kind : by_kind(p.layers)) {
     json::object row = layer_json(kind, p.roofline);
@@ -182,6 +213,7 @@ boost::json::object to_json(const StepProfile& p) {
           {"exchange_seconds", p.exchange_seconds},
           {"optimizer_seconds", p.optimizer_seconds},
           {"other_seconds", p.other_seconds()},
+          {"kernel_choices", std::move(choices)},
           {"kinds", std::move(kinds)},
           {"layers", std::move(layers)}};
 }

@@ -10,6 +10,7 @@
 
 #include <boost/json/object.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,19 @@ struct Spread {
 };
 Spread spread_of(std::vector<double> values);  // REQUIRES: not empty.
 
+// Kernels that were tried for one kind of feature map, and the ones that steps use since.
+struct KernelChoice {
+  struct Tried {
+    std::string name;
+    std::optional<double> seconds;  // Forward and backward together; nullopt: not for such a map.
+  };
+  std::string kind;  // `batch norm + add + ReLU`
+  std::string type;  // `fp16`
+  int64_t rows = 0, channels = 0;
+  std::vector<Tried> tried;
+  size_t chosen = 0;  // Of `tried`.
+};
+
 struct StepProfile {
   std::string device, model, precision;
   bool fused = false;        // Whether this program's own kernels ran.
@@ -56,6 +70,7 @@ struct StepProfile {
   Roofline roofline;
   double observed_seconds = 0;  // Of a step with a clock at every layer: longer, since layers wait for their clocks.
   std::vector<ProfiledLayer> layers;
+  std::vector<KernelChoice> choices;  // Empty: there was nothing to choose from.
   double exchange_seconds = 0, optimizer_seconds = 0;
   // Of an observed step, what no layer accounts for: autograd, sums of gradients where paths join, launching.
   double other_seconds() const;

@@ -84,5 +84,36 @@ TEST(StepProfile, JsonHoldsTheSameNumbers) {
   EXPECT_FALSE(json.at("kinds").as_array().at(0).as_object().contains("name"));
 }
 
+StepProfile with_choices() {
+  StepProfile profile = example();
+  profile.choices = {{"batch norm + ReLU", "fp16", 50176, 64, {{"own", 0.0012}, {"cuDNN", 0.0013}}, 0},
+                     {"batch norm + add + ReLU", "fp16", 50176, 256, {{"own", 0.005}, {"cuDNN", 0.004}}, 1},
+                     {"batch norm + ReLU", "fp16", 49, 64, {{"own", 0.001}, {"cuDNN", std::nullopt}}, 0}};
+  return profile;
+}
+
+TEST(StepProfile, TextCountsTheChoicesOfKernelsAndNamesThoseThatWereNotTheFirst) {
+  const std::string text = to_text(with_choices());
+  EXPECT_THAT(text, testing::HasSubstr("faster kernels by feature map: own for 2, cuDNN for 1\n"
+                                       "  batch norm + add + ReLU, 50176 x 256: cuDNN 4.000 ms, own 5.000 ms\n"
+                                       "a step with a clock"));
+  EXPECT_THAT(to_text(example()), testing::Not(testing::HasSubstr("faster kernels")));
+}
+
+TEST(StepProfile, JsonHoldsEveryChoiceOfKernelsWithBothTimes) {
+  const auto json = to_json(with_choices());
+  const auto& choices = json.at("kernel_choices").as_array();
+  ASSERT_EQ(choices.size(), 3u);
+  EXPECT_EQ(choices[1].at("chosen").as_string(), "cuDNN");
+  EXPECT_EQ(choices[1].at("kind").as_string(), "batch norm + add + ReLU");
+  EXPECT_EQ(choices[1].at("type").as_string(), "fp16");
+  EXPECT_EQ(choices[1].at("rows").as_int64(), 50176);
+  EXPECT_EQ(choices[1].at("channels").as_int64(), 256);
+  EXPECT_DOUBLE_EQ(choices[1].at("seconds").at("own").as_double(), 0.005);
+  EXPECT_DOUBLE_EQ(choices[1].at("seconds").at("cuDNN").as_double(), 0.004);
+  EXPECT_TRUE(choices[2].at("seconds").at("cuDNN").is_null());
+  EXPECT_TRUE(to_json(example()).at("kernel_choices").as_array().empty());
+}
+
 }  // namespace
 }  // namespace imgtrain
