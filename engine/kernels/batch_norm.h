@@ -2,10 +2,13 @@
 //
 //   forward    x --statistics--> partial --merge--> mean, invstd, running statistics
 //              x [, shortcut] --normalise [+ add] [+ ReLU]--> y [, mask]                3 or 4 passes over the map
-//   backward   dy, x [, mask] --sums--> partial --merge--> dweight, dbias
-//              dy, x [, mask] --> dx [, dshortcut]                                      5 or 6 passes
+//   backward   dy, x --sums--> partial --merge--> dweight, dbias
+//              dy, x --> dx                                                             5 passes
+//   with a shortcut   dy [, dy_too], x, mask --sums, add, ReLU--> partial, dshortcut
+//                     dshortcut, x --> dx                                               6 or 7 passes
 //
-// Unfused, libtorch makes 5 or 8 passes forward and 8 backward (each an element read or written). Statistics and all
+// Unfused, libtorch makes 5 or 8 passes forward and 8 backward (each an element read or written), and 3 more to add the
+// two gradients of a map that the next block's branch and its shortcut both read (dy_too). Statistics and all
 // arithmetic are float, merged pairwise as counts, means and sums of squared deviations (T. F. Chan, G. H. Golub, R. J.
 // LeVeque, 1979), so that a large mean costs no digits. Nothing is added by atomics: same input, same bytes.
 //
@@ -45,6 +48,7 @@ struct BatchNormBackward {
   BatchNormShape shape;
   Activation activation = Activation::kNone;
   const void* dy = nullptr;
+  const void* dy_too = nullptr;  // Another gradient of y, to be added to the first; kAddRelu only; nullptr: none.
   const void* x = nullptr;
   const float* weight = nullptr;
   const float* bias = nullptr;
@@ -52,7 +56,7 @@ struct BatchNormBackward {
   const float* invstd = nullptr;
   const uint8_t* mask = nullptr;  // kAddRelu only.
   void* dx = nullptr;             // Out. May be dy's memory where there is no shortcut.
-  void* dshortcut = nullptr;      // Out, kAddRelu only. May be dy's memory.
+  void* dshortcut = nullptr;      // Out, kAddRelu only. May be dy's or dy_too's memory.
   float* dweight = nullptr;       // Out: channels
   float* dbias = nullptr;         // Out: channels
   float* workspace = nullptr;

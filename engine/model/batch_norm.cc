@@ -112,11 +112,21 @@ torch::Tensor BatchNorm2dImpl::forward(const torch::Tensor& x) {
 }
 
 torch::Tensor BatchNorm2dImpl::forward_relu(const torch::Tensor& x) {
-  return observed(LayerKind::kNormRelu, this, {}, {x}, [&] { return activated(x, {}); });
+  return observed(LayerKind::kNormRelu, this, {}, {x}, [&] { return activated(x, {}, /*forks=*/false).branch; });
 }
 
 torch::Tensor BatchNorm2dImpl::forward_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut) {
-  return observed(LayerKind::kNormAddRelu, this, {}, {x, shortcut}, [&] { return activated(x, shortcut); });
+  return observed(LayerKind::kNormAddRelu, this, {}, {x, shortcut},
+                  [&] { return activated(x, shortcut, /*forks=*/false).branch; });
+}
+
+ForkedMap BatchNorm2dImpl::forked_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut) {
+  ForkedMap map;
+  observed(LayerKind::kNormAddRelu, this, {}, {x, shortcut}, [&] {
+    map = activated(x, shortcut, /*forks=*/true);
+    return map.branch;
+  });
+  return map;
 }
 
 void BatchNorm2dImpl::require_several_values(const torch::Tensor& x) const {
@@ -131,7 +141,7 @@ bool BatchNorm2dImpl::fuses(const torch::Tensor& x) const {
   return is_training() && fused_ != nullptr && !sum_over_ranks_ && fused_->takes(x, weight);
 }
 
-torch::Tensor BatchNorm2dImpl::activated(const torch::Tensor& x, const torch::Tensor& shortcut) {
+ForkedMap BatchNorm2dImpl::activated(const torch::Tensor& x, const torch::Tensor& shortcut, bool forks) {
   if (fuses(x)) {
     require_several_values(x);
     const bool collected = group_mean_.defined();
@@ -143,13 +153,15 @@ torch::Tensor BatchNorm2dImpl::activated(const torch::Tensor& x, const torch::Te
     parameters.running_var = collected ? group_var_ : running_var;
     parameters.momentum = collected ? 1.0 : momentum_;
     parameters.eps = eps_;
-    return fused_batch_norm(fused_, x, shortcut.defined() ? shortcut.to(x.scalar_type()) : shortcut, parameters);
+    parameters.forks = forks;
+    return forked_batch_norm(fused_, x, shortcut.defined() ? shortcut.to(x.scalar_type()) : shortcut, parameters);
   }
   // The addition and ReLU work in place: no one else holds a batch norm's output, and its backward needs only its
   // input.
   Tensor y = separate(x);
   if (shortcut.defined()) y.add_(shortcut);
-  return y.relu_();
+  y.relu_();
+  return {y, y};
 }
 
 torch::Tensor BatchNorm2dImpl::separate(const torch::Tensor& x) {

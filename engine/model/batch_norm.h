@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/model/forked_map.h"
 #include "engine/model/portable/resnet_options.h"
 
 namespace imgtrain {
@@ -41,6 +42,8 @@ class BatchNorm2dImpl : public torch::nn::Module {
   // fuse() was given something that takes x; in evaluation and with synchronize() always the separate ones.
   torch::Tensor forward_relu(const torch::Tensor& x);
   torch::Tensor forward_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut);
+  // forward_add_relu() for two readers.
+  ForkedMap forked_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut);
   void pretty_print(std::ostream& out) const override;
 
   int64_t channels() const { return weight.numel(); }
@@ -54,7 +57,7 @@ class BatchNorm2dImpl : public torch::nn::Module {
 
   // nullptr: nothing is fused.
   void fuse(std::shared_ptr<const FusedNorm> fused) { fused_ = std::move(fused); }
-  bool fuses(const torch::Tensor& x) const;  // Whether forward_relu() and forward_add_relu() are one operation now.
+  bool fuses(const torch::Tensor& x) const;  // Whether batch norm and ReLU are one operation now.
 
   torch::Tensor weight, bias;               // C, float
   torch::Tensor running_mean, running_var;  // C, float; the variance is the unbiased one
@@ -63,7 +66,7 @@ class BatchNorm2dImpl : public torch::nn::Module {
  private:
   friend class BatchNormStatistics;
   torch::Tensor separate(const torch::Tensor& x);
-  torch::Tensor activated(const torch::Tensor& x, const torch::Tensor& shortcut);
+  ForkedMap activated(const torch::Tensor& x, const torch::Tensor& shortcut, bool forks);
   void require_several_values(const torch::Tensor& x) const;
 
   double momentum_, eps_;

@@ -20,6 +20,11 @@ Activation activation_of(bool relu, bool has_shortcut) {
   return has_shortcut ? Activation::kAddRelu : Activation::kRelu;
 }
 
+// Of the gradients of two readers, or that of the only one.
+Tensor sum(const Tensor& dy, const Tensor& dy_too) {
+  return dy_too.defined() ? dy + dy_too : dy;
+}
+
 class KernelFusedNorm : public FusedNorm {
  public:
   KernelFusedNorm(const kernels::BatchNormLaunchers& launchers, torch::Device device)
@@ -64,10 +69,13 @@ class KernelFusedNorm : public FusedNorm {
     return result;
   }
 
-  Gradients backward(const Tensor& given_dy, const Tensor& given_x, bool has_shortcut, const Parameters& p,
-                     const Result& forward) const override {
+  Gradients backward(const Tensor& given_dy, const Tensor& given_dy_too, const Tensor& given_x, bool has_shortcut,
+                     const Parameters& p, const Result& forward) const override {
     const c10::DeviceGuard on_device(given_x.device());
-    const Tensor x = as_rows(given_x), dy = as_rows(given_dy);
+    const bool adds_gradients = has_shortcut && given_dy_too.defined();
+    const Tensor x = as_rows(given_x);
+    const Tensor dy = as_rows(adds_gradients ? given_dy : sum(given_dy, given_dy_too));
+    const Tensor dy_too = adds_gradients ? as_rows(given_dy_too) : Tensor();
     const auto shape = shape_of(x);
     Gradients gradients;
     gradients.dx = torch::empty_like(x);
@@ -79,6 +87,7 @@ class KernelFusedNorm : public FusedNorm {
     a.shape = shape;
     a.activation = activation_of(p.relu, has_shortcut);
     a.dy = dy.const_data_ptr();
+    if (adds_gradients) a.dy_too = dy_too.const_data_ptr();
     a.x = x.const_data_ptr();
     a.weight = p.weight.const_data_ptr<float>();
     a.bias = p.bias.const_data_ptr<float>();
@@ -140,11 +149,11 @@ class ReferenceFusedNorm : public FusedNorm {
     return result;
   }
 
-  Gradients backward(const Tensor& dy, const Tensor& x, bool has_shortcut, const Parameters& p,
+  Gradients backward(const Tensor& dy, const Tensor& dy_too, const Tensor& x, bool has_shortcut, const Parameters& p,
                      const Result& forward) const override {
     const auto type = p.weight.scalar_type();
     const auto n = static_cast<double>(x.numel() / x.size(1));
-    Tensor g = dy.to(type);
+    Tensor g = sum(dy, dy_too).to(type);
     if (p.relu) g = g.masked_fill(forward.mask, 0);
     const Tensor normal = (x.to(type) - per_channel(forward.mean)) * per_channel(forward.invstd);
     Gradients gradients;
@@ -159,15 +168,19 @@ class ReferenceFusedNorm : public FusedNorm {
 
 class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
  public:
-  // Undefined tensors cannot be inputs of a Function: an absent shortcut is an empty optional.
-  static Tensor forward(AutogradContext* context, const Tensor& x, const std::optional<Tensor>& shortcut,
-                        const Tensor& weight, const Tensor& bias, const std::shared_ptr<const FusedNorm>& norm,
-                        const FusedNorm::Parameters& parameters) {
+  // Undefined tensors cannot be inputs of a Function: an absent shortcut is an empty optional. The result, once for
+  // each reader.
+  static variable_list forward(AutogradContext* context, const Tensor& x, const std::optional<Tensor>& shortcut,
+                               const Tensor& weight, const Tensor& bias, const std::shared_ptr<const FusedNorm>& norm,
+                               const FusedNorm::Parameters& parameters) {
     const FusedNorm::Result result = norm->forward(x, shortcut.value_or(Tensor()), parameters);
     context->save_for_backward({x, weight, bias, result.mean, result.invstd, result.mask, result.kept_y});
     context->saved_data["context"] = c10::IValue::make_capsule(
         c10::make_intrusive<Context>(result.by ? result.by : norm, parameters, shortcut.has_value()));
-    return result.y;
+    // A reader that has no gradient says so, instead of sending zeros.
+    context->set_materialize_grads(false);
+    // Not a view in autograd's eyes: nobody writes to either.
+    return parameters.forks ? variable_list{result.y, result.y.detach()} : variable_list{result.y};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -183,8 +196,10 @@ class FusedBatchNorm : public torch::autograd::Function<FusedBatchNorm> {
     forward.invstd = saved[4];
     forward.mask = saved[5];
     forward.kept_y = saved[6];
+    const Tensor& first = gradients[0].defined() ? gradients[0] : gradients[1];
+    const Tensor second = gradients[0].defined() && gradients.size() > 1 ? gradients[1] : Tensor();
     const FusedNorm::Gradients result =
-        own->norm->backward(gradients[0], saved[0], own->has_shortcut, parameters, forward);
+        own->norm->backward(first, second, saved[0], own->has_shortcut, parameters, forward);
     return {result.dx, result.dshortcut, result.dweight, result.dbias, Tensor(), Tensor()};
   }
 
@@ -208,10 +223,16 @@ std::shared_ptr<const FusedNorm> reference_fused_norm() {
   return std::make_shared<ReferenceFusedNorm>();
 }
 
+ForkedMap forked_batch_norm(const std::shared_ptr<const FusedNorm>& norm, const Tensor& x, const Tensor& shortcut,
+                            const FusedNorm::Parameters& parameters) {
+  const std::optional<Tensor> added = shortcut.defined() ? std::optional<Tensor>(shortcut) : std::nullopt;
+  const variable_list results = FusedBatchNorm::apply(x, added, parameters.weight, parameters.bias, norm, parameters);
+  return {results.front(), results.back()};
+}
+
 torch::Tensor fused_batch_norm(const std::shared_ptr<const FusedNorm>& norm, const Tensor& x, const Tensor& shortcut,
                                const FusedNorm::Parameters& parameters) {
-  const std::optional<Tensor> added = shortcut.defined() ? std::optional<Tensor>(shortcut) : std::nullopt;
-  return FusedBatchNorm::apply(x, added, parameters.weight, parameters.bias, norm, parameters);
+  return forked_batch_norm(norm, x, shortcut, parameters).branch;
 }
 
 }  // namespace imgtrain

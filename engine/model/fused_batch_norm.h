@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "engine/kernels/batch_norm.h"
+#include "engine/model/forked_map.h"
 
 namespace imgtrain {
 
@@ -23,7 +24,8 @@ class FusedNorm {
     torch::Tensor weight, bias;               // C
     torch::Tensor running_mean, running_var;  // C, updated by forward.
     double momentum = 0.1, eps = 1e-5;
-    bool relu = true;  // False: plain batch norm.
+    bool relu = true;    // False: plain batch norm.
+    bool forks = false;  // The result goes two ways: backward is likely to get two gradients.
   };
   struct Result {
     torch::Tensor y, mean, invstd;
@@ -40,8 +42,9 @@ class FusedNorm {
   virtual bool takes(const torch::Tensor& x, const torch::Tensor& weight) const = 0;
   // `shortcut`: as x, or undefined: none. Its addition without ReLU does not exist.
   virtual Result forward(const torch::Tensor& x, const torch::Tensor& shortcut, const Parameters& parameters) const = 0;
-  virtual Gradients backward(const torch::Tensor& dy, const torch::Tensor& x, bool has_shortcut,
-                             const Parameters& parameters, const Result& forward) const = 0;
+  // `dy_too`: another gradient of y, which is to be added to dy; undefined: none.
+  virtual Gradients backward(const torch::Tensor& dy, const torch::Tensor& dy_too, const torch::Tensor& x,
+                             bool has_shortcut, const Parameters& parameters, const Result& forward) const = 0;
 };
 
 // The kernels for a device, this program's own or, where libtorch's cuDNN has a fusion too that computes there what it
@@ -57,6 +60,9 @@ std::shared_ptr<const FusedNorm> kernel_fused_norm(const kernels::BatchNormLaunc
 std::shared_ptr<const FusedNorm> reference_fused_norm();
 
 // REQUIRES: norm->takes(x, parameters.weight).
+ForkedMap forked_batch_norm(const std::shared_ptr<const FusedNorm>& norm, const torch::Tensor& x,
+                            const torch::Tensor& shortcut, const FusedNorm::Parameters& parameters);
+// Its result for one reader.
 torch::Tensor fused_batch_norm(const std::shared_ptr<const FusedNorm>& norm, const torch::Tensor& x,
                                const torch::Tensor& shortcut, const FusedNorm::Parameters& parameters);
 

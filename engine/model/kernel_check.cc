@@ -29,7 +29,7 @@ double relative_error(const Tensor& found, const Tensor& expected) {
 }
 
 struct Inputs {
-  Tensor x, shortcut, dy;
+  Tensor x, shortcut, dy, dy_too;
   FusedNorm::Parameters parameters;
 
   Inputs(int64_t channels, double scale, at::ScalarType type, torch::Device device, at::Generator generator) {
@@ -43,6 +43,7 @@ struct Inputs {
     x = map(2, scale);
     shortcut = map(0, 1);
     dy = map(0, 1);
+    dy_too = map(0, 1);
     parameters.weight = torch::rand({channels}, generator).add(0.5).to(device);
     parameters.bias = torch::rand({channels}, generator).sub(0.5).to(device);
   }
@@ -55,10 +56,11 @@ struct Inputs {
   }
 
   // Everything that comes out, forward and backward.
-  std::vector<Tensor> run(const FusedNorm& norm, bool adds) const {
-    const FusedNorm::Parameters own = fresh();
+  std::vector<Tensor> run(const FusedNorm& norm, bool adds, bool forks) const {
+    FusedNorm::Parameters own = fresh();
+    own.forks = forks;
     const FusedNorm::Result forward = norm.forward(x, adds ? shortcut : Tensor(), own);
-    const FusedNorm::Gradients gradients = norm.backward(dy, x, adds, own, forward);
+    const FusedNorm::Gradients gradients = norm.backward(dy, forks ? dy_too : Tensor(), x, adds, own, forward);
     std::vector<Tensor> all = {forward.y,       gradients.dx,     gradients.dweight,
                                gradients.dbias, own.running_mean, own.running_var};
     if (adds) all.push_back(gradients.dshortcut);
@@ -72,9 +74,9 @@ std::string difference(const FusedNorm& norm, const Inputs& inputs) {
       "the result",       "the input's gradient", "the weight's gradient",  "the bias's gradient",
       "the running mean", "the running variance", "the shortcut's gradient"};
   const at::ScalarType type = inputs.x.scalar_type();
-  for (const bool adds : {false, true}) {
-    const std::vector<Tensor> found = inputs.run(norm, adds);
-    const std::vector<Tensor> expected = inputs.run(*reference_fused_norm(), adds);
+  for (const auto& [adds, forks] : {std::pair(false, false), {true, false}, {true, true}}) {
+    const std::vector<Tensor> found = inputs.run(norm, adds, forks);
+    const std::vector<Tensor> expected = inputs.run(*reference_fused_norm(), adds, forks);
     for (size_t i = 0; i < found.size(); ++i) {
       const double error = relative_error(found[i], expected[i]);
       if (error <= tolerance_of(type)) continue;  // False for NaN.

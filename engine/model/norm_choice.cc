@@ -16,8 +16,8 @@ constexpr int kRounds = 5, kRuns = 3;
 // What a later candidate has to save, as a share of an earlier one's time.
 constexpr double kNoise = 0.02;
 
-NormShape shape_of(const Tensor& x, bool adds, bool relu) {
-  return {x.numel() / x.size(1), x.size(1), x.scalar_type(), adds, relu};
+NormShape shape_of(const Tensor& x, bool adds, const FusedNorm::Parameters& p) {
+  return {x.numel() / x.size(1), x.size(1), x.scalar_type(), adds, p.relu, p.forks};
 }
 
 double median(std::vector<double> values) {
@@ -43,9 +43,9 @@ FusedNorm::Result NormChoice::forward(const Tensor& x, const Tensor& shortcut, c
   return result;
 }
 
-FusedNorm::Gradients NormChoice::backward(const Tensor& dy, const Tensor& x, bool has_shortcut, const Parameters& p,
-                                          const Result& forward) const {
-  return forward.by->backward(dy, x, has_shortcut, p, forward);
+FusedNorm::Gradients NormChoice::backward(const Tensor& dy, const Tensor& dy_too, const Tensor& x, bool has_shortcut,
+                                          const Parameters& p, const Result& forward) const {
+  return forward.by->backward(dy, dy_too, x, has_shortcut, p, forward);
 }
 
 std::vector<NormChoice::Trial> NormChoice::trials() const {
@@ -63,7 +63,7 @@ size_t NormChoice::choose(const Tensor& x, const Tensor& shortcut, const Paramet
   }
   const auto first =
       static_cast<size_t>(std::find_if(candidates_.begin(), candidates_.end(), takes_it) - candidates_.begin());
-  const NormShape shape = shape_of(x, shortcut.defined(), p.relu);
+  const NormShape shape = shape_of(x, shortcut.defined(), p);
   const std::lock_guard lock(mutex_);
   const auto known = outcomes_.find(shape);
   if (known != outcomes_.end()) return known->second.chosen;
@@ -90,10 +90,10 @@ NormChoice::Outcome NormChoice::try_all(const Tensor& x, const Tensor& shortcut,
           is_out[i] = true;
           continue;
         }
-        // The gradient's values do not matter to the time: x stands in, which spares memory.
+        // The gradients' values do not matter to the time: x stands in, which spares memory.
         const double seconds = clock_->seconds(x.device(), kRuns, [&] {
           const Result result = norm.forward(x, shortcut, scratch);
-          norm.backward(x, x, shortcut.defined(), scratch, result);
+          norm.backward(x, p.forks ? x : Tensor(), x, shortcut.defined(), scratch, result);
         });
         if (round > 0) rounds[i].push_back(seconds);
       } catch (const c10::OutOfMemoryError&) {

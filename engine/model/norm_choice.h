@@ -34,6 +34,7 @@ struct NormShape {
   int64_t rows = 0, channels = 0;  // Of the feature map: N * H * W, C.
   at::ScalarType type = at::kFloat;
   bool adds = false, relu = true;
+  bool forks = false;  // Two gradients come back.
   auto operator<=>(const NormShape&) const = default;
 };
 
@@ -57,8 +58,8 @@ class NormChoice : public FusedNorm {
   // trial, or all fail, it is the first that takes it too. Throws what the chosen candidate throws.
   Result forward(const torch::Tensor& x, const torch::Tensor& shortcut, const Parameters& parameters) const override;
   // REQUIRES: forward.by, as forward() leaves it.
-  Gradients backward(const torch::Tensor& dy, const torch::Tensor& x, bool has_shortcut, const Parameters& parameters,
-                     const Result& forward) const override;
+  Gradients backward(const torch::Tensor& dy, const torch::Tensor& dy_too, const torch::Tensor& x, bool has_shortcut,
+                     const Parameters& parameters, const Result& forward) const override;
 
   const std::vector<NormCandidate>& candidates() const { return candidates_; }
   std::vector<Trial> trials() const;  // So far, in the order of shapes.

@@ -48,6 +48,8 @@ Tensor run_in_order(nn::Sequential& layers, Tensor x) {
   return x;
 }
 
+constexpr int kStages = 4;
+
 // (1 2 1) x (1 2 1) / 16 on every channel by itself.
 Tensor filtered(const Tensor& x, int64_t stride) {
   const Tensor row = torch::tensor({1.0, 2.0, 1.0}, x.options().requires_grad(false)) / 4.0;
@@ -70,8 +72,10 @@ class ResidualBlock : public nn::Module {
         in_(in),
         stride_(stride) {}
 
-  virtual Tensor forward(const Tensor& x) = 0;
+  // `forks`: another block follows.
+  virtual ForkedMap run(const ForkedMap& x, bool forks) = 0;
   virtual BatchNorm2d last_norm() const = 0;
+  Tensor forward(const Tensor& x) { return run({x, x}, /*forks=*/false).branch; }
   void set_branch_scale(const Tensor& scale) { branch_scale_ = scale; }
 
  protected:
@@ -91,7 +95,8 @@ class ResidualBlock : public nn::Module {
       downsample = register_module("downsample", nn::Sequential(conv(in_, out, 1, stride_), BatchNorm2d(out)));
     }
   }
-  Tensor shortcut(const Tensor& x) {
+  // What goes around the branch.
+  Tensor around(const Tensor& x) {
     if (!downsample) return x;
     return run_in_order(downsample, average_downsample_ ? x : blur_before(x, in_));
   }
@@ -99,13 +104,18 @@ class ResidualBlock : public nn::Module {
   Tensor blur_before(const Tensor& x, int64_t channels) const {
     return blurs_ && stride_ > 1 && channels >= kMinBlurChannels ? blur(x, 1) : x;
   }
-  // relu(norm(branch) + shortcut(x)).
-  Tensor join(BatchNorm2d& norm, const Tensor& branch, const Tensor& x) {
-    if (!branch_scale_.defined() || !is_training()) return norm->forward_add_relu(branch, shortcut(x));
+  // relu(norm(branch) + around(x)).
+  ForkedMap join(BatchNorm2d& norm, const Tensor& branch, const Tensor& x, bool forks) {
+    if (!branch_scale_.defined() || !is_training()) {
+      if (forks) return norm->forked_add_relu(branch, around(x));
+      const Tensor y = norm->forward_add_relu(branch, around(x));
+      return {y, y};
+    }
     // In place: no one else holds a batch norm's output, and its backward needs only its input.
     Tensor normed = norm->forward(branch);
     normed.mul_(branch_scale_.to(normed.device(), normed.scalar_type()).view({-1, 1, 1, 1}));
-    return normed.add_(shortcut(x)).relu_();
+    normed.add_(around(x)).relu_();
+    return {normed, normed};
   }
 
   nn::Sequential downsample{nullptr};
@@ -132,9 +142,9 @@ class BasicBlock : public ResidualBlock {
     if (stride != 1 || in != planes) register_downsample(planes);
   }
 
-  Tensor forward(const Tensor& x) override {
-    const Tensor y = bn1->forward_relu(convolve(conv1, blur_before(x, in_)));
-    return join(bn2, convolve(conv2, y), x);
+  ForkedMap run(const ForkedMap& x, bool forks) override {
+    const Tensor y = bn1->forward_relu(convolve(conv1, blur_before(x.branch, in_)));
+    return join(bn2, convolve(conv2, y), x.shortcut, forks);
   }
   BatchNorm2d last_norm() const override { return bn2; }
 
@@ -162,10 +172,10 @@ class Bottleneck : public ResidualBlock {
     if (stride != 1 || in != planes * kExpansion) register_downsample(planes * kExpansion);
   }
 
-  Tensor forward(const Tensor& x) override {
-    Tensor y = bn1->forward_relu(convolve(conv1, x));
+  ForkedMap run(const ForkedMap& x, bool forks) override {
+    Tensor y = bn1->forward_relu(convolve(conv1, x.branch));
     y = bn2->forward_relu(convolve(conv2, blur_before(y, planes_)));
-    return join(bn3, convolve(conv3, y), x);
+    return join(bn3, convolve(conv3, y), x.shortcut, forks);
   }
   BatchNorm2d last_norm() const override { return bn3; }
 
@@ -257,14 +267,23 @@ torch::Tensor ResNetImpl::features(torch::Tensor x, int stage) {
   x = observed(LayerKind::kPool, nullptr, "maxpool", {x},
                [&] { return torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/blurs ? 1 : 2, /*padding=*/1); });
   if (blurs) x = blur(x, /*stride=*/2);
-  nn::Sequential* const layers[] = {&layer1, &layer2, &layer3, &layer4};
-  for (int i = 0; i < stage; ++i) x = (*layers[i])->forward(x);
-  return x;
+  return run_stages(x, 0, stage);
+}
+
+torch::Tensor ResNetImpl::run_stages(const Tensor& x, int from, int to) {
+  const nn::Sequential* const layers[] = {&layer1, &layer2, &layer3, &layer4};
+  size_t block = 0;
+  for (int stage = 0; stage < from; ++stage) block += (*layers[stage])->size();
+  ForkedMap map = {x, x};
+  for (int stage = from; stage < to; ++stage) {
+    for (const size_t end = block + (*layers[stage])->size(); block < end; ++block)
+      map = blocks_[block]->run(map, /*forks=*/block + 1 < blocks_.size());
+  }
+  return map.branch;
 }
 
 torch::Tensor ResNetImpl::classify(torch::Tensor features, int stage) {
-  nn::Sequential* const layers[] = {&layer1, &layer2, &layer3, &layer4};
-  for (int i = stage; i < 4; ++i) features = (*layers[i])->forward(features);
+  features = run_stages(features, stage, kStages);
   const Tensor means = observed(LayerKind::kPool, nullptr, "avgpool", {features}, [&] {
     return torch::adaptive_avg_pool2d(features, {1, 1}).flatten(1);
   });

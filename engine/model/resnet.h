@@ -41,6 +41,8 @@ class ResNetImpl : public torch::nn::Module {
  private:
   torch::nn::Sequential make_layer(int64_t planes, int blocks, int64_t stride);
   void initialize();
+  // The output of stage `to`, from that of stage `from`.
+  torch::Tensor run_stages(const torch::Tensor& x, int from, int to);
 
   ResNetOptions options_;
   int64_t in_planes_ = 64;

@@ -122,7 +122,8 @@ Work convolution_work(const Tensor& weight, const Tensor& x, const Tensor& y) {
   return work;
 }
 
-Work norm_work(LayerKind kind, bool fused, const Tensor& y) {
+// `forks`: its backward adds two gradients first.
+Work norm_work(LayerKind kind, bool fused, bool forks, const Tensor& y) {
   const double map = bytes_of(y);
   // Reads and writes of a whole feature map (engine/kernels/batch_norm.h); the mask of an added shortcut is a bit.
   if (kind == LayerKind::kNorm) return {"batch norm", {0, 3 * map, 0}, {0, 5 * map, 0}};
@@ -131,7 +132,13 @@ Work norm_work(LayerKind kind, bool fused, const Tensor& y) {
   const double mask = fused ? static_cast<double>(y.numel()) / 8 : 0;
   return {"batch norm + add + ReLU",
           {0, (fused ? 4 : 8) * map + mask, 0},
-          {0, (fused ? 6 : 8) * map + (fused ? 2 * mask : 0), 0}};
+          {0,
+           (!fused  ? 8
+            : forks ? 7
+                    : 6) *
+                   map +
+               mask,
+           0}};
 }
 
 Work work_of(LayerKind kind, const torch::nn::Module* module, bool fused, at::TensorList inputs, const Tensor& y) {
@@ -145,7 +152,7 @@ Work work_of(LayerKind kind, const torch::nn::Module* module, bool fused, at::Te
     case LayerKind::kNorm:
     case LayerKind::kNormRelu:
     case LayerKind::kNormAddRelu:
-      return norm_work(kind, fused, y);
+      return norm_work(kind, fused, y.grad_fn() != nullptr && y.grad_fn()->num_inputs() > 1, y);
     case LayerKind::kPool:
       return {"pooling", {0, through, 0}, {0, through, 0}};
     case LayerKind::kBlur:

@@ -335,6 +335,66 @@ TEST(BatchNormKernels, WorkInPlaceWhereTheHeaderSaysSo) {
   }
 }
 
+// dy + dy_too, rounded to the type as whoever added them would store it.
+void put_sum(const Case& c, Pass& summed, DeviceMemory& other) {
+  const Values a = summed.dy.values(), b = other.values();
+  for (int64_t i = 0; i < c.rows * c.channels; ++i)
+    summed.dy.set(i, static_cast<float>(a[static_cast<size_t>(i)]) + static_cast<float>(b[static_cast<size_t>(i)]));
+}
+
+TEST(BatchNormKernels, TwoGradientsAreTheirSumToTheLastBit) {
+  for (const auto& [rows, channels] : {std::pair<int64_t, int>{1, 8}, {77, 24}, {515, 7}, {1031, 16}, {98, 2048}}) {
+    for (const NumberType type : kTypes) {
+      const Case c{rows, channels, type, Activation::kAddRelu, 0.3, 1.5, 6};
+      SCOPED_TRACE(c.name());
+      Pass summed(c);
+      DeviceMemory other = DeviceMemory::holding(type, drawn(rows * channels, 0, 0.7, 8));
+      put_sum(c, summed, other);
+      summed.run();
+      for (const ThreadOrder order : {ThreadOrder::kForward, ThreadOrder::kShuffled}) {
+        Pass apart(c);
+        emulated_cuda::set_thread_order(order);
+        apart.forward();
+        BatchNormBackward backward = apart.backward_arguments();
+        backward.dy_too = other.data();
+        const KernelStatus status = emulate_batch_norm_backward(backward, nullptr);
+        emulated_cuda::set_thread_order(ThreadOrder::kForward);
+        ASSERT_TRUE(status.ok()) << status.failure;
+        apart.check_manners();
+        EXPECT_TRUE(other.intact());
+        ASSERT_EQ(apart.results(), summed.results());
+      }
+    }
+  }
+}
+
+TEST(BatchNormKernels, TheSecondGradientsMemoryMayBecomeTheShortcuts) {
+  const Case c{333, 24, NumberType::kHalf, Activation::kAddRelu};
+  Pass apart(c), together(c);
+  DeviceMemory one = DeviceMemory::holding(c.type, drawn(c.rows * c.channels, 0, 0.7, 8)),
+               two = DeviceMemory::holding(c.type, drawn(c.rows * c.channels, 0, 0.7, 8));
+  apart.forward();
+  together.forward();
+  BatchNormBackward backward = apart.backward_arguments();
+  backward.dy_too = one.data();
+  ASSERT_TRUE(emulate_batch_norm_backward(backward, nullptr).ok());
+  backward = together.backward_arguments();
+  backward.dy_too = backward.dshortcut = two.data();
+  ASSERT_TRUE(emulate_batch_norm_backward(backward, nullptr).ok());
+  EXPECT_EQ(two.bytes(), apart.dshortcut.bytes());
+  EXPECT_EQ(together.dx.bytes(), apart.dx.bytes());
+  EXPECT_EQ(together.dweight.bytes(), apart.dweight.bytes());
+}
+
+TEST(BatchNormKernels, TwoGradientsWithoutAShortcutAreRefused) {
+  Pass pass({64, 8, NumberType::kHalf, Activation::kRelu});
+  pass.forward();
+  BatchNormBackward backward = pass.backward_arguments();
+  backward.dy_too = pass.shortcut.data();
+  EXPECT_STREQ(emulate_batch_norm_backward(backward, nullptr).failure,
+               "batch norm: two gradients where no shortcut was added");
+}
+
 TEST(BatchNormKernels, MomentumOneLeavesTheStatisticsOfTheBatch) {
   const Case c{90, 16, NumberType::kHalf, Activation::kRelu};
   Pass pass(c);

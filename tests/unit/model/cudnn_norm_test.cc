@@ -359,8 +359,8 @@ TEST(CudnnFusedNorm, WithoutReluNeitherTheResultNorAnActivationIsHandedOver) {
   const auto got = norm->forward(in.x, {}, parameters), expected = reference_fused_norm()->forward(in.x, {}, same);
   EXPECT_FALSE(got.kept_y.defined());
   EXPECT_LT(relative_distance(got.y, expected.y), 1e-3);
-  const auto own = norm->backward(in.dy, in.x, false, parameters, got);
-  const auto reference = reference_fused_norm()->backward(in.dy, in.x, false, same, expected);
+  const auto own = norm->backward(in.dy, {}, in.x, false, parameters, got);
+  const auto reference = reference_fused_norm()->backward(in.dy, {}, in.x, false, same, expected);
   EXPECT_LT(relative_distance(own.dx, reference.dx), 1e-3);
   EXPECT_LT(relative_distance(own.dweight, reference.dweight), 1e-3);
   EXPECT_FALSE(own.dshortcut.defined());

@@ -166,13 +166,14 @@ class CountingNorm : public FusedNorm {
     ++(shortcut.defined() ? added : plain);
     return inner->forward(x, shortcut, p);
   }
-  Gradients backward(const Tensor& dy, const Tensor& x, bool has_shortcut, const Parameters& p,
+  Gradients backward(const Tensor& dy, const Tensor& dy_too, const Tensor& x, bool has_shortcut, const Parameters& p,
                      const Result& forward) const override {
     ++backwards;
-    return inner->backward(dy, x, has_shortcut, p, forward);
+    two_gradients += dy_too.defined() ? 1 : 0;
+    return inner->backward(dy, dy_too, x, has_shortcut, p, forward);
   }
   std::shared_ptr<const FusedNorm> inner = reference_fused_norm();
-  mutable int plain = 0, added = 0, backwards = 0;
+  mutable int plain = 0, added = 0, backwards = 0, two_gradients = 0;
 };
 
 ResNet network(int depth, at::ScalarType type = torch::kFloat, Stem stem = Stem::kPlain) {
@@ -201,6 +202,49 @@ std::vector<Tensor> gradients_of(ResNet& model, const Tensor& images) {
   std::vector<Tensor> all;
   for (const Tensor& parameter : model->parameters()) all.push_back(parameter.grad().to(torch::kDouble).flatten());
   return all;
+}
+
+// A map for two readers, of which one, the other or both have a gradient.
+TEST(KernelFusedNorm, AddsTheGradientsOfTwoReaders) {
+  const NormInputs in({5, 16, 9, 6}, torch::kHalf, true);
+  torch::manual_seed(6);
+  const Tensor other = torch::randn_like(in.dy);
+  NormLayer one(16, torch::kFloat), two(16, torch::kFloat);
+  one.norm->fuse(emulated());
+  two.norm->fuse(emulated());
+  for (const auto& [first, second] : {std::pair(true, true), {true, false}, {false, true}}) {
+    const Tensor sum = first && second ? in.dy + other : first ? in.dy : other;
+    const auto expected = one.run(in.x, in.shortcut, sum);
+    const Tensor x = in.x.clone().requires_grad_(), shortcut = in.shortcut.clone().requires_grad_();
+    two.norm->zero_grad();
+    const ForkedMap map = two.norm->forked_add_relu(x, shortcut);
+    EXPECT_EQ(map.branch.const_data_ptr(), map.shortcut.const_data_ptr());
+    EXPECT_TRUE(torch::equal(map.branch, expected[0]));
+    std::vector<Tensor> results, gradients;
+    if (first) {
+      results.push_back(map.branch);
+      gradients.push_back(in.dy);
+    }
+    if (second) {
+      results.push_back(map.shortcut);
+      gradients.push_back(other);
+    }
+    torch::autograd::backward(results, gradients);
+    EXPECT_TRUE(torch::equal(x.grad(), expected[1]));
+    EXPECT_TRUE(torch::equal(shortcut.grad(), expected[6]));
+    EXPECT_LT(relative_distance(two.norm->weight.grad(), expected[2]), 1e-6);
+    EXPECT_LT(relative_distance(two.norm->bias.grad(), expected[3]), 1e-6);
+  }
+}
+
+TEST(FusedResNet, NoOneElseAddsGradientsWhereBlocksMeet) {
+  const auto counter = std::make_shared<CountingNorm>();
+  ResNet fused = network(50, torch::kDouble);
+  fuse_batch_norm(*fused, counter);
+  gradients_of(fused, some_images(2, 64, torch::kDouble));
+  // 16 blocks; the last one's map has one reader.
+  EXPECT_EQ(counter->added, 16);
+  EXPECT_EQ(counter->two_gradients, 15);
 }
 
 TEST(FusedResNet, WholeGradientsOfEighteenAndFiftyLayersEqualTheSeparateOperations) {

@@ -59,7 +59,7 @@ class PricedNorm : public FusedNorm {
     if (keeps) result.kept_y = result.y;
     return result;
   }
-  Gradients backward(const Tensor& dy, const Tensor& x, bool has_shortcut, const Parameters& p,
+  Gradients backward(const Tensor& dy, const Tensor& dy_too, const Tensor& x, bool has_shortcut, const Parameters& p,
                      const Result& forward) const override {
     EXPECT_TRUE(std::any_of(made_.begin(), made_.end(), [&](const Tensor& mask) { return mask.is_same(forward.mask); }))
         << "the mask is another candidate's";
@@ -68,12 +68,13 @@ class PricedNorm : public FusedNorm {
     clock_->now += backward_seconds_;
     Result masked = forward;
     if (keeps) masked.mask = forward.kept_y.le(0);  // All it knows of ReLU.
-    return inner_->backward(dy, x, has_shortcut, p, masked);
+    two_gradients += dy_too.defined() ? 1 : 0;
+    return inner_->backward(dy, dy_too, x, has_shortcut, p, masked);
   }
 
   int64_t not_taken = 0, refused = 0, out_of_memory = 0;  // Channels of which that is so.
   bool keeps = false;
-  mutable int forwards = 0, backwards = 0;
+  mutable int forwards = 0, backwards = 0, two_gradients = 0;
 
  private:
   std::shared_ptr<const ManualClock> clock_;
@@ -158,6 +159,11 @@ TEST(NormChoice, WhateverDecidesTheTimeIsAShapeOfItsOwn) {
   const NormInputs in({3, 4, 5, 2}, torch::kFloat, true);
   layer.run(in.x, in.shortcut, in.dy);
   EXPECT_EQ(bench.choice->trials().size(), 5u);
+  EXPECT_EQ(bench.own->two_gradients, 0);
+  // For two readers: timed with two gradients.
+  const ForkedMap map = layer.norm->forked_add_relu(in.x, in.shortcut);
+  EXPECT_EQ(bench.choice->trials().size(), 6u);
+  EXPECT_GT(bench.own->two_gradients, 0);
 }
 
 TEST(NormChoice, ATrialLeavesStatisticsGeneratorsAndGradientsAlone) {
