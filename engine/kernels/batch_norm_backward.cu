@@ -7,7 +7,7 @@ namespace {
 //   dbias = sum(g)    dweight = sum(g * d) * invstd    dshortcut = g
 //   dx = weight * invstd * (g - sum(g) / N - d * invstd^2 * sum(g * d) / N)
 // Where a shortcut was added, the first kernel makes g and stores it as dshortcut, and the second one starts from
-// there.
+// there. Where the shortcut has a batch norm of its own, the second kernel runs for that too, in g's place.
 
 // Whether ReLU let an element pass, by the same arithmetic and rounding as in forward: the same decision.
 template <class T, int V>
@@ -15,100 +15,112 @@ __device__ inline bool passed_relu(const Pack<T, V>& x, const Normalisation<V>& 
   return passes(to_float(from_float<T>(normalised(to_float(x.element[i]), i))));
 }
 
-// Four rows of two maps, or two rows of three, on their way at once: no more fit into the registers.
-template <bool kTwoGradients>
-inline constexpr int kRowsAhead = kTwoGradients ? kRowsAtOnce / 2 : kRowsAtOnce;
+// Four rows of two maps on their way at once, two of three or one of four: no more fit into the registers.
+template <Activation kActivation, bool kTwoGradients>
+inline constexpr int kRowsAhead = kRowsAtOnce >>
+                                  ((kTwoGradients ? 1 : 0) + (kActivation == Activation::kAddNormRelu ? 1 : 0));
 
-// sum(g) and sum(g * d) of every channel over the rows of each block row, and with kAddRelu g itself. `dshortcut` may
-// be the memory of `dy` or `dy_too`, element by element.
-//   partial: row_blocks x {sum(g), sum(g * d)} x channels
+// sum(g) and sum(g * d) of every channel over the rows of each block row, and where a shortcut was added g itself.
+// `dshortcut` may be the memory of `dy` or `dy_too`, element by element.
+//   partial: row_blocks x {sum(g), sum(g * d) [, sum(g * d of the shortcut)]} x channels
 template <class T, int V, Activation kActivation, bool kTwoGradients>
 __global__ void __launch_bounds__(kBlockThreads, kBlocksPerMultiprocessor)
-    sums_kernel(const T* dy, const T* dy_too, const T* __restrict__ x, const uint8_t* __restrict__ mask,
-                const float* __restrict__ mean, const float* __restrict__ invstd, const float* __restrict__ weight,
-                const float* __restrict__ bias, int64_t rows, int channels, T* dshortcut, float* __restrict__ partial) {
-  constexpr int kAhead = kRowsAhead<kTwoGradients>;
+    sums_kernel(const T* dy, const T* dy_too, const T* __restrict__ x, const T* __restrict__ shortcut,
+                const uint8_t* __restrict__ mask, const float* __restrict__ mean, const float* __restrict__ invstd,
+                const float* __restrict__ weight, const float* __restrict__ bias,
+                const float* __restrict__ shortcut_mean, int64_t rows, int channels, T* dshortcut,
+                float* __restrict__ partial) {
+  constexpr bool kAdds = kActivation == Activation::kAddRelu || kActivation == Activation::kAddNormRelu;
+  constexpr bool kPair = kActivation == Activation::kAddNormRelu;
+  constexpr int kAhead = kRowsAhead<kActivation, kTwoGradients>, kParts = kPair ? 3 : 2;
   const Place<V> place(channels);
-  float sum[V], product[V];
+  float sums[kParts][V];
 #pragma unroll
-  for (int i = 0; i < V; ++i) sum[i] = product[i] = 0.0f;
+  for (int part = 0; part < kParts; ++part)
+#pragma unroll
+    for (int i = 0; i < V; ++i) sums[part][i] = 0.0f;
   if (place.has_channels()) {
     const Normalisation<V> normalised(mean, invstd, weight, bias, place.channel);
-    const auto add = [&](int64_t row, const Pack<T, V>& of_y, const Pack<T, V>& of_y_too, const Pack<T, V>& in,
-                         unsigned bits) {
+    float other_mean[V];
+    if constexpr (kPair) {
+#pragma unroll
+      for (int i = 0; i < V; ++i) other_mean[i] = shortcut_mean[place.channel + i];
+    }
+    struct Row {
+      Pack<T, V> of_y, of_y_too, in, around;
+      unsigned bits = 0;
+    };
+    const auto load_row = [&](int64_t row) {
+      Row r;
+      r.of_y = load<T, V>(dy + place.at(row));
+      if constexpr (kTwoGradients) r.of_y_too = load<T, V>(dy_too + place.at(row));
+      r.in = load<T, V>(x + place.at(row));
+      if constexpr (kPair) r.around = load<T, V>(shortcut + place.at(row));
+      if constexpr (kAdds) r.bits = mask[place.mask_at(row)];
+      return r;
+    };
+    const auto add = [&](int64_t row, const Row& r) {
       Pack<T, V> of_shortcut;
 #pragma unroll
       for (int i = 0; i < V; ++i) {
         bool pass = true;
-        if constexpr (kActivation == Activation::kRelu) pass = passed_relu<T, V>(in, normalised, i);
-        if constexpr (kActivation == Activation::kAddRelu) pass = (bits >> i & 1u) != 0;
-        float gradient = to_float(of_y.element[i]);
+        if constexpr (kActivation == Activation::kRelu) pass = passed_relu<T, V>(r.in, normalised, i);
+        if constexpr (kAdds) pass = (r.bits >> i & 1u) != 0;
+        float gradient = to_float(r.of_y.element[i]);
         // Rounded, as it would be if somebody else had added and stored them, and as the next kernel reads it.
         if constexpr (kTwoGradients)
-          gradient = to_float(from_float<T>(__fadd_rn(gradient, to_float(of_y_too.element[i]))));
+          gradient = to_float(from_float<T>(__fadd_rn(gradient, to_float(r.of_y_too.element[i]))));
         gradient = pass ? gradient : 0.0f;
-        if constexpr (kActivation == Activation::kAddRelu) of_shortcut.element[i] = from_float<T>(gradient);
-        sum[i] += gradient;
-        product[i] += gradient * (to_float(in.element[i]) - normalised.mean[i]);
+        if constexpr (kAdds) of_shortcut.element[i] = from_float<T>(gradient);
+        sums[0][i] += gradient;
+        sums[1][i] += gradient * (to_float(r.in.element[i]) - normalised.mean[i]);
+        if constexpr (kPair) sums[2][i] += gradient * (to_float(r.around.element[i]) - other_mean[i]);
       }
-      if constexpr (kActivation == Activation::kAddRelu) store<T, V>(dshortcut + place.at(row), of_shortcut);
+      if constexpr (kAdds) store<T, V>(dshortcut + place.at(row), of_shortcut);
     };
     int64_t row = place.row;
     for (; row + (kAhead - 1) * place.stride < rows; row += kAhead * place.stride) {
-      Pack<T, V> of_y[kAhead], of_y_too[kAhead], in[kAhead];
-      unsigned bits[kAhead] = {};
+      Row ahead[kAhead];
 #pragma unroll
-      for (int k = 0; k < kAhead; ++k) {
-        const int64_t at = row + k * place.stride;
-        of_y[k] = load<T, V>(dy + place.at(at));
-        if constexpr (kTwoGradients) of_y_too[k] = load<T, V>(dy_too + place.at(at));
-        in[k] = load<T, V>(x + place.at(at));
-        if constexpr (kActivation == Activation::kAddRelu) bits[k] = mask[place.mask_at(at)];
-      }
+      for (int k = 0; k < kAhead; ++k) ahead[k] = load_row(row + k * place.stride);
 #pragma unroll
-      for (int k = 0; k < kAhead; ++k) add(row + k * place.stride, of_y[k], of_y_too[k], in[k], bits[k]);
+      for (int k = 0; k < kAhead; ++k) add(row + k * place.stride, ahead[k]);
     }
-    for (; row < rows; row += place.stride) {
-      Pack<T, V> of_y_too;
-      unsigned bits = 0;
-      if constexpr (kTwoGradients) of_y_too = load<T, V>(dy_too + place.at(row));
-      if constexpr (kActivation == Activation::kAddRelu) bits = mask[place.mask_at(row)];
-      add(row, load<T, V>(dy + place.at(row)), of_y_too, load<T, V>(x + place.at(row)), bits);
-    }
+    for (; row < rows; row += place.stride) add(row, load_row(row));
   }
 
   const unsigned threads = blockDim.x * blockDim.y, own = threadIdx.y * blockDim.x + threadIdx.x;
   float* const shared = block_memory();
 #pragma unroll
-  for (int i = 0; i < V; ++i) {
-    shared[i * threads + own] = sum[i];
-    shared[(V + i) * threads + own] = product[i];
-  }
+  for (int part = 0; part < kParts; ++part)
+#pragma unroll
+    for (int i = 0; i < V; ++i) shared[(part * V + i) * threads + own] = sums[part][i];
   merge_columns([&](unsigned to, unsigned from) {
 #pragma unroll
-    for (int i = 0; i < 2 * V; ++i) shared[i * threads + to] += shared[i * threads + from];
+    for (int i = 0; i < kParts * V; ++i) shared[i * threads + to] += shared[i * threads + from];
   });
   if (threadIdx.y != 0 || !place.has_channels()) return;
-  float* const sums = partial + static_cast<int64_t>(blockIdx.y) * 2 * channels + place.channel;
+  float* const all = partial + static_cast<int64_t>(blockIdx.y) * kParts * channels + place.channel;
 #pragma unroll
-  for (int i = 0; i < V; ++i) {
-    sums[i] = shared[i * threads + own];
-    sums[channels + i] = shared[(V + i) * threads + own];
-  }
+  for (int part = 0; part < kParts; ++part)
+#pragma unroll
+    for (int i = 0; i < V; ++i) all[part * channels + i] = shared[(part * V + i) * threads + own];
 }
 
-// All block rows' sums of each channel become parameters' gradients and the factors of dx.
+// All block rows' sums of each channel become a batch norm's gradients of parameters and the factors of dx.
+//   partial: row_blocks x parts x channels, of which part 0 is sum(g) and `product` sum(g * d)
 //   factors: {sum(g) / N, invstd^2 * sum(g * d) / N} x channels. Block: kMergeLanes x kMergeDepth.
-__global__ void finish_sums_kernel(const float* __restrict__ partial, int row_blocks, int channels, float rows,
-                                   const float* __restrict__ invstd, float* __restrict__ dweight,
-                                   float* __restrict__ dbias, float* __restrict__ factors) {
+__global__ void finish_sums_kernel(const float* __restrict__ partial, int row_blocks, int parts, int product_part,
+                                   int channels, float rows, const float* __restrict__ invstd,
+                                   float* __restrict__ dweight, float* __restrict__ dbias,
+                                   float* __restrict__ factors) {
   const int channel = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   float sum = 0, product = 0;
   if (channel < channels) {
     for (int b = static_cast<int>(threadIdx.y); b < row_blocks; b += static_cast<int>(blockDim.y)) {
-      const float* const sums = partial + static_cast<int64_t>(b) * 2 * channels + channel;
+      const float* const sums = partial + static_cast<int64_t>(b) * parts * channels + channel;
       sum += sums[0];
-      product += sums[channels];
+      product += sums[product_part * channels];
     }
   }
   const unsigned threads = blockDim.x * blockDim.y, own = threadIdx.y * blockDim.x + threadIdx.x;
@@ -172,42 +184,68 @@ struct QueueBackward {
   const BatchNormBackward& a;
   Stream stream;
 
+  // `part`: of the partial sums, which hold `parts`; `factors`: where those go.
+  KernelStatus finish_sums(const BatchNormPlan& plan, int parts, int part, const NormBackward& norm,
+                           float* factors) const {
+    const auto blocks = static_cast<unsigned>((a.shape.channels + kMergeLanes - 1) / kMergeLanes);
+    return queue(finish_sums_kernel, dim3(blocks), dim3(kMergeLanes, kMergeDepth),
+                 kMergeLanes * kMergeDepth * 2 * sizeof(float), stream, a.workspace, plan.row_blocks, parts, part,
+                 a.shape.channels, static_cast<float>(a.shape.rows), norm.invstd, norm.dweight, norm.dbias, factors);
+  }
+
+  template <class T, int V, bool kRelu>
+  KernelStatus gradient(dim3 grid, dim3 block, const T* dy, const void* x, const NormBackward& norm,
+                        const float* factors, void* dx) const {
+    return queue(gradient_kernel<T, V, kRelu>, grid, block, 0, stream, dy, static_cast<const T*>(x), norm.mean,
+                 norm.invstd, norm.weight, norm.bias, factors, a.shape.rows, a.shape.channels, static_cast<T*>(dx));
+  }
+
   template <class T, int V, Activation kActivation, bool kTwoGradients>
-  KernelStatus both_passes() const {
+  KernelStatus all_passes() const {
+    constexpr bool kPair = kActivation == Activation::kAddNormRelu;
+    constexpr int kParts = kPair ? 3 : 2;
     const BatchNormPlan plan = plan_batch_norm(a.shape);
     const dim3 grid(static_cast<unsigned>(plan.channel_blocks), static_cast<unsigned>(plan.row_blocks));
     const dim3 block(static_cast<unsigned>(plan.lanes), static_cast<unsigned>(plan.depth));
     const int64_t channels = a.shape.channels;
     const auto* const dy = static_cast<const T*>(a.dy);
-    const auto* const x = static_cast<const T*>(a.x);
     auto* const dshortcut = static_cast<T*>(a.dshortcut);
-    float* const partial = a.workspace;
-    float* const factors = partial + plan.row_blocks * (2 * channels + 1);
+    float* const factors = a.workspace + plan.row_blocks * kParts * channels;
+    float* const shortcut_factors = factors + 2 * channels;
     KernelStatus status =
-        queue(sums_kernel<T, V, kActivation, kTwoGradients>, grid, block, kBlockThreads * 2 * V * sizeof(float), stream,
-              dy, static_cast<const T*>(a.dy_too), x, a.mask, a.mean, a.invstd, a.weight, a.bias, a.shape.rows,
-              a.shape.channels, dshortcut, partial);
-    if (!status.ok()) return status;
-    status = queue(finish_sums_kernel, dim3(static_cast<unsigned>((channels + kMergeLanes - 1) / kMergeLanes)),
-                   dim3(kMergeLanes, kMergeDepth), kMergeLanes * kMergeDepth * 2 * sizeof(float), stream, partial,
-                   plan.row_blocks, a.shape.channels, static_cast<float>(a.shape.rows), a.invstd, a.dweight, a.dbias,
-                   factors);
-    if (!status.ok()) return status;
-    return queue(gradient_kernel<T, V, kActivation == Activation::kRelu>, grid, block, 0, stream,
-                 kActivation == Activation::kAddRelu ? dshortcut : dy, x, a.mean, a.invstd, a.weight, a.bias, factors,
-                 a.shape.rows, a.shape.channels, static_cast<T*>(a.dx));
+        queue(sums_kernel<T, V, kActivation, kTwoGradients>, grid, block, kBlockThreads * kParts * V * sizeof(float),
+              stream, dy, static_cast<const T*>(a.dy_too), static_cast<const T*>(a.x),
+              static_cast<const T*>(a.shortcut), a.mask, a.norm.mean, a.norm.invstd, a.norm.weight, a.norm.bias,
+              a.shortcut_norm.mean, a.shape.rows, a.shape.channels, dshortcut, a.workspace);
+    if (status.ok()) status = finish_sums(plan, kParts, 1, a.norm, factors);
+    if (status.ok() && kPair) status = finish_sums(plan, kParts, 2, a.shortcut_norm, shortcut_factors);
+    if (status.ok())
+      status = gradient<T, V, kActivation == Activation::kRelu>(grid, block, adds(kActivation) ? dshortcut : dy, a.x,
+                                                                a.norm, factors, a.dx);
+    if constexpr (kPair) {
+      if (status.ok())
+        status =
+            gradient<T, V, false>(grid, block, dshortcut, a.shortcut, a.shortcut_norm, shortcut_factors, dshortcut);
+    }
+    return status;
+  }
+
+  template <class T, int V, Activation kActivation>
+  KernelStatus with_gradients() const {
+    return a.dy_too == nullptr ? all_passes<T, V, kActivation, false>() : all_passes<T, V, kActivation, true>();
   }
 
   template <class T, int V>
   KernelStatus operator()() const {
     switch (a.activation) {
       case Activation::kNone:
-        return both_passes<T, V, Activation::kNone, false>();
+        return all_passes<T, V, Activation::kNone, false>();
       case Activation::kRelu:
-        return both_passes<T, V, Activation::kRelu, false>();
+        return all_passes<T, V, Activation::kRelu, false>();
       case Activation::kAddRelu:
-        return a.dy_too == nullptr ? both_passes<T, V, Activation::kAddRelu, false>()
-                                   : both_passes<T, V, Activation::kAddRelu, true>();
+        return with_gradients<T, V, Activation::kAddRelu>();
+      case Activation::kAddNormRelu:
+        return with_gradients<T, V, Activation::kAddNormRelu>();
     }
     return {"an activation that the kernels do not know"};
   }
@@ -217,10 +255,9 @@ struct QueueBackward {
 
 KernelStatus launch_batch_norm_backward(const BatchNormBackward& a, Stream stream) {
   for (const void* pointer :
-       {a.x, a.dy, a.dy_too, static_cast<const void*>(a.dx), static_cast<const void*>(a.dshortcut)})
+       {a.x, a.dy, a.dy_too, a.shortcut, static_cast<const void*>(a.dx), static_cast<const void*>(a.dshortcut)})
     if (!aligned(pointer)) return {"batch norm: a feature map is not aligned to 16 bytes"};
-  if (a.dy_too != nullptr && a.activation != Activation::kAddRelu)
-    return {"batch norm: two gradients where no shortcut was added"};
+  if (a.dy_too != nullptr && !adds(a.activation)) return {"batch norm: two gradients where no shortcut was added"};
   return with_type(a.shape, QueueBackward{a, stream});
 }
 

@@ -131,45 +131,63 @@ __global__ void finish_statistics_kernel(const float* __restrict__ partial, cons
   running_var[channel] = (1 - momentum) * running_var[channel] + momentum * (all.squares / (all.count - 1));
 }
 
-// `shortcut` and `y` may be the same memory, element by element.
+// What is added needs registers of its own: fewer rows on their way then.
+template <Activation kActivation>
+inline constexpr int kNormaliseRows = kActivation == Activation::kAddNormRelu ? kRowsAtOnce / 2 : kRowsAtOnce;
+
+// Of one batch norm, for a kernel.
+struct Applied {
+  const float *mean, *invstd, *weight, *bias;
+};
+
+// With kAddRelu `shortcut` and `y` may be the same memory, element by element.
 template <class T, int V, Activation kActivation>
 __global__ void __launch_bounds__(kBlockThreads, kBlocksPerMultiprocessor)
-    normalise_kernel(const T* __restrict__ x, const T* shortcut, const float* __restrict__ mean,
-                     const float* __restrict__ invstd, const float* __restrict__ weight, const float* __restrict__ bias,
-                     int64_t rows, int channels, T* y, uint8_t* __restrict__ mask) {
+    normalise_kernel(const T* __restrict__ x, const T* shortcut, Applied norm, Applied shortcut_norm, int64_t rows,
+                     int channels, T* y, uint8_t* __restrict__ mask) {
+  constexpr bool kAdds = kActivation == Activation::kAddRelu || kActivation == Activation::kAddNormRelu;
+  constexpr int kAhead = kNormaliseRows<kActivation>;
   const Place<V> place(channels);
   if (!place.has_channels()) return;
-  const Normalisation<V> normalised(mean, invstd, weight, bias, place.channel);
-  const auto finish = [&](int64_t row, const Pack<T, V>& in, const Pack<T, V>& added) {
-    Pack<T, V> out;
-    unsigned bits = 0;
+  const Normalisation<V> normalised(norm.mean, norm.invstd, norm.weight, norm.bias, place.channel);
+  const auto finish_with = [&](const auto& added_value) {
+    const auto finish = [&](int64_t row, const Pack<T, V>& in, const Pack<T, V>& added) {
+      Pack<T, V> out;
+      [[maybe_unused]] unsigned bits = 0;
 #pragma unroll
-    for (int i = 0; i < V; ++i) {
-      float value = normalised(to_float(in.element[i]), i);
-      if constexpr (kActivation == Activation::kAddRelu) value = __fadd_rn(value, to_float(added.element[i]));
-      if constexpr (kActivation != Activation::kNone) value = relu(value);
-      out.element[i] = from_float<T>(value);
-      if constexpr (kActivation == Activation::kAddRelu) bits |= (passes(to_float(out.element[i])) ? 1u : 0u) << i;
+      for (int i = 0; i < V; ++i) {
+        float value = normalised(to_float(in.element[i]), i);
+        if constexpr (kAdds) value = __fadd_rn(value, added_value(to_float(added.element[i]), i));
+        if constexpr (kActivation != Activation::kNone) value = relu(value);
+        out.element[i] = from_float<T>(value);
+        if constexpr (kAdds) bits |= (passes(to_float(out.element[i])) ? 1u : 0u) << i;
+      }
+      store<T, V>(y + place.at(row), out);
+      if constexpr (kAdds) mask[place.mask_at(row)] = static_cast<uint8_t>(bits);
+    };
+    int64_t row = place.row;
+    for (; row + (kAhead - 1) * place.stride < rows; row += kAhead * place.stride) {
+      Pack<T, V> in[kAhead], added[kAhead];
+#pragma unroll
+      for (int k = 0; k < kAhead; ++k) {
+        in[k] = load<T, V>(x + place.at(row + k * place.stride));
+        if constexpr (kAdds) added[k] = load<T, V>(shortcut + place.at(row + k * place.stride));
+      }
+#pragma unroll
+      for (int k = 0; k < kAhead; ++k) finish(row + k * place.stride, in[k], added[k]);
     }
-    store<T, V>(y + place.at(row), out);
-    if constexpr (kActivation == Activation::kAddRelu) mask[place.mask_at(row)] = static_cast<uint8_t>(bits);
+    for (; row < rows; row += place.stride) {
+      Pack<T, V> added;
+      if constexpr (kAdds) added = load<T, V>(shortcut + place.at(row));
+      finish(row, load<T, V>(x + place.at(row)), added);
+    }
   };
-  int64_t row = place.row;
-  for (; row + 3 * place.stride < rows; row += kRowsAtOnce * place.stride) {
-    Pack<T, V> in[kRowsAtOnce], added[kRowsAtOnce];
-#pragma unroll
-    for (int k = 0; k < kRowsAtOnce; ++k) {
-      in[k] = load<T, V>(x + place.at(row + k * place.stride));
-      if constexpr (kActivation == Activation::kAddRelu)
-        added[k] = load<T, V>(shortcut + place.at(row + k * place.stride));
-    }
-#pragma unroll
-    for (int k = 0; k < kRowsAtOnce; ++k) finish(row + k * place.stride, in[k], added[k]);
-  }
-  for (; row < rows; row += place.stride) {
-    Pack<T, V> added;
-    if constexpr (kActivation == Activation::kAddRelu) added = load<T, V>(shortcut + place.at(row));
-    finish(row, load<T, V>(x + place.at(row)), added);
+  if constexpr (kActivation == Activation::kAddNormRelu) {
+    const Normalisation<V> shortcut_normalised(shortcut_norm.mean, shortcut_norm.invstd, shortcut_norm.weight,
+                                               shortcut_norm.bias, place.channel);
+    finish_with(shortcut_normalised);
+  } else {
+    finish_with([](float value, int) { return value; });
   }
 }
 
@@ -177,30 +195,43 @@ struct QueueForward {
   const BatchNormForward& a;
   Stream stream;
 
+  static Applied applied(const NormForward& norm) { return {norm.mean, norm.invstd, norm.weight, norm.bias}; }
+
   template <class T, int V, Activation kActivation>
   KernelStatus normalise(dim3 grid, dim3 block) const {
     return queue(normalise_kernel<T, V, kActivation>, grid, block, 0, stream, static_cast<const T*>(a.x),
-                 static_cast<const T*>(a.shortcut), a.mean, a.invstd, a.weight, a.bias, a.shape.rows, a.shape.channels,
-                 static_cast<T*>(a.y), a.mask);
+                 static_cast<const T*>(a.shortcut), applied(a.norm), applied(a.shortcut_norm), a.shape.rows,
+                 a.shape.channels, static_cast<T*>(a.y), a.mask);
+  }
+
+  template <class T, int V>
+  KernelStatus statistics(const BatchNormPlan& plan, dim3 grid, dim3 block, const void* x,
+                          const NormForward& norm) const {
+    const int64_t channels = a.shape.channels;
+    float* const partial = a.workspace;
+    float* const counts = partial + plan.row_blocks * 2 * channels;
+    const KernelStatus status =
+        queue(statistics_kernel<T, V>, grid, block, kBlockThreads * (2 * V + 1) * sizeof(float), stream,
+              static_cast<const T*>(x), a.shape.rows, a.shape.channels, partial, counts);
+    if (!status.ok()) return status;
+    return queue(finish_statistics_kernel, dim3(static_cast<unsigned>((channels + kMergeLanes - 1) / kMergeLanes)),
+                 dim3(kMergeLanes, kMergeDepth), kMergeLanes * kMergeDepth * 3 * sizeof(float), stream, partial, counts,
+                 plan.row_blocks, a.shape.channels, a.eps, a.momentum, norm.mean, norm.invstd, norm.running_mean,
+                 norm.running_var);
   }
 
   template <class T, int V>
   KernelStatus operator()() const {
     const BatchNormPlan plan = plan_batch_norm(a.shape);
-    const auto lanes = static_cast<unsigned>(plan.lanes), depth = static_cast<unsigned>(plan.depth);
     const dim3 grid(static_cast<unsigned>(plan.channel_blocks), static_cast<unsigned>(plan.row_blocks));
-    const dim3 block(lanes, depth);
-    const int64_t channels = a.shape.channels;
-    float* const partial = a.workspace;
-    float* const counts = partial + plan.row_blocks * 2 * channels;
-    KernelStatus status = queue(statistics_kernel<T, V>, grid, block, kBlockThreads * (2 * V + 1) * sizeof(float),
-                                stream, static_cast<const T*>(a.x), a.shape.rows, a.shape.channels, partial, counts);
+    const dim3 block(static_cast<unsigned>(plan.lanes), static_cast<unsigned>(plan.depth));
+    KernelStatus status = statistics<T, V>(plan, grid, block, a.x, a.norm);
     if (!status.ok()) return status;
-    status =
-        queue(finish_statistics_kernel, dim3(static_cast<unsigned>((channels + kMergeLanes - 1) / kMergeLanes)),
-              dim3(kMergeLanes, kMergeDepth), kMergeLanes * kMergeDepth * 3 * sizeof(float), stream, partial, counts,
-              plan.row_blocks, a.shape.channels, a.eps, a.momentum, a.mean, a.invstd, a.running_mean, a.running_var);
-    if (!status.ok()) return status;
+    if (a.activation == Activation::kAddNormRelu) {
+      // In the stream's order: the workspace is free again.
+      status = statistics<T, V>(plan, grid, block, a.shortcut, a.shortcut_norm);
+      if (!status.ok()) return status;
+    }
     switch (a.activation) {
       case Activation::kNone:
         return normalise<T, V, Activation::kNone>(grid, block);
@@ -208,6 +239,8 @@ struct QueueForward {
         return normalise<T, V, Activation::kRelu>(grid, block);
       case Activation::kAddRelu:
         return normalise<T, V, Activation::kAddRelu>(grid, block);
+      case Activation::kAddNormRelu:
+        return normalise<T, V, Activation::kAddNormRelu>(grid, block);
     }
     return {"an activation that the kernels do not know"};
   }

@@ -31,9 +31,10 @@ int64_t mask_bytes(const BatchNormShape& shape) {
 }
 
 int64_t workspace_floats(const BatchNormShape& shape) {
-  // Two partial results per channel and block row, a count per block row, and two factors per channel.
+  // Three partial results per channel and block row at most, or two and a count; and two factors per channel of each
+  // norm.
   const int64_t row_blocks = plan_batch_norm(shape).row_blocks, channels = shape.channels;
-  return row_blocks * (2 * channels + 1) + 2 * channels;
+  return row_blocks * (3 * channels + 1) + 4 * channels;
 }
 
 }  // namespace imgtrain::kernels

@@ -96,6 +96,23 @@ class SynchronizedBatchNorm : public torch::autograd::Function<SynchronizedBatch
   };
 };
 
+// What a fused training pass of a layer is told. Statistics go to a collector's tensors, where they are defined;
+// otherwise the layer's own move, and its batch is counted.
+FusedNorm::Parameters begin_fused(BatchNorm2dImpl& layer, const Tensor& group_mean, const Tensor& group_var,
+                                  bool forks) {
+  const bool collected = group_mean.defined();
+  if (!collected) layer.num_batches_tracked.add_(1);
+  FusedNorm::Parameters parameters;
+  parameters.weight = layer.weight;
+  parameters.bias = layer.bias;
+  parameters.running_mean = collected ? group_mean : layer.running_mean;
+  parameters.running_var = collected ? group_var : layer.running_var;
+  parameters.momentum = collected ? 1.0 : layer.momentum();
+  parameters.eps = layer.eps();
+  parameters.forks = forks;
+  return parameters;
+}
+
 }  // namespace
 
 BatchNorm2dImpl::BatchNorm2dImpl(int64_t channels, double momentum, double eps)
@@ -141,19 +158,32 @@ bool BatchNorm2dImpl::fuses(const torch::Tensor& x) const {
   return is_training() && fused_ != nullptr && !sum_over_ranks_ && fused_->takes(x, weight);
 }
 
+ForkedMap BatchNorm2dImpl::add_norm_relu(const torch::Tensor& x, const torch::Tensor& shortcut,
+                                         BatchNorm2dImpl& shortcut_norm, bool forks) {
+  const bool pairs = fuses(x) && shortcut_norm.fuses(shortcut) && fused_->takes_pairs() &&
+                     momentum_ == shortcut_norm.momentum_ && eps_ == shortcut_norm.eps_ &&
+                     x.sizes() == shortcut.sizes() && x.scalar_type() == shortcut.scalar_type();
+  if (!pairs) {
+    const Tensor normed = shortcut_norm.forward(shortcut);
+    if (forks) return forked_add_relu(x, normed);
+    const Tensor y = forward_add_relu(x, normed);
+    return {y, y};
+  }
+  ForkedMap map;
+  observed(LayerKind::kNormsAddRelu, this, {}, {x, shortcut}, [&] {
+    require_several_values(x);
+    map =
+        forked_batch_norm_pair(fused_, x, begin_fused(*this, group_mean_, group_var_, forks), shortcut,
+                               begin_fused(shortcut_norm, shortcut_norm.group_mean_, shortcut_norm.group_var_, forks));
+    return map.branch;
+  });
+  return map;
+}
+
 ForkedMap BatchNorm2dImpl::activated(const torch::Tensor& x, const torch::Tensor& shortcut, bool forks) {
   if (fuses(x)) {
     require_several_values(x);
-    const bool collected = group_mean_.defined();
-    if (!collected) num_batches_tracked.add_(1);
-    FusedNorm::Parameters parameters;
-    parameters.weight = weight;
-    parameters.bias = bias;
-    parameters.running_mean = collected ? group_mean_ : running_mean;
-    parameters.running_var = collected ? group_var_ : running_var;
-    parameters.momentum = collected ? 1.0 : momentum_;
-    parameters.eps = eps_;
-    parameters.forks = forks;
+    const FusedNorm::Parameters parameters = begin_fused(*this, group_mean_, group_var_, forks);
     return forked_batch_norm(fused_, x, shortcut.defined() ? shortcut.to(x.scalar_type()) : shortcut, parameters);
   }
   // The addition and ReLU work in place: no one else holds a batch norm's output, and its backward needs only its

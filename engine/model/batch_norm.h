@@ -44,6 +44,10 @@ class BatchNorm2dImpl : public torch::nn::Module {
   torch::Tensor forward_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut);
   // forward_add_relu() for two readers.
   ForkedMap forked_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut);
+  // relu(forward(x) + shortcut_norm.forward(shortcut)); one operation where both are fused and what fuses them can do
+  // it. `forks`: for two readers.
+  ForkedMap add_norm_relu(const torch::Tensor& x, const torch::Tensor& shortcut, BatchNorm2dImpl& shortcut_norm,
+                          bool forks);
   void pretty_print(std::ostream& out) const override;
 
   int64_t channels() const { return weight.numel(); }

@@ -37,6 +37,16 @@ class FusedNorm {
     torch::Tensor dx, dshortcut, dweight, dbias;  // dshortcut is undefined where none was added.
   };
 
+  // Of relu(norm(x) + norm(shortcut)). What is not in `first` belongs to the shortcut's batch norm.
+  struct PairResult {
+    Result first;
+    torch::Tensor mean, invstd;
+  };
+  struct PairGradients {
+    Gradients first;  // dshortcut: of the shortcut as it was before its batch norm.
+    torch::Tensor dweight, dbias;
+  };
+
   virtual ~FusedNorm() = default;
   // Whether it can do with such an input. The others go through libtorch's separate operations.
   virtual bool takes(const torch::Tensor& x, const torch::Tensor& weight) const = 0;
@@ -45,6 +55,16 @@ class FusedNorm {
   // `dy_too`: another gradient of y, which is to be added to dy; undefined: none.
   virtual Gradients backward(const torch::Tensor& dy, const torch::Tensor& dy_too, const torch::Tensor& x,
                              bool has_shortcut, const Parameters& parameters, const Result& forward) const = 0;
+
+  // Whether it also does relu(norm(x) + norm(shortcut)) in one operation, for maps and parameters of which it takes
+  // each.
+  virtual bool takes_pairs() const { return false; }
+  // REQUIRES: takes_pairs(). `p` is the branch's, whose `forks` counts for both; `relu` is meant.
+  virtual PairResult forward_pair(const torch::Tensor& x, const Parameters& p, const torch::Tensor& shortcut,
+                                  const Parameters& shortcut_p) const;
+  virtual PairGradients backward_pair(const torch::Tensor& dy, const torch::Tensor& dy_too, const torch::Tensor& x,
+                                      const Parameters& p, const torch::Tensor& shortcut, const Parameters& shortcut_p,
+                                      const PairResult& forward) const;
 };
 
 // The kernels for a device, this program's own or, where libtorch's cuDNN has a fusion too that computes there what it
@@ -62,7 +82,11 @@ std::shared_ptr<const FusedNorm> reference_fused_norm();
 // REQUIRES: norm->takes(x, parameters.weight).
 ForkedMap forked_batch_norm(const std::shared_ptr<const FusedNorm>& norm, const torch::Tensor& x,
                             const torch::Tensor& shortcut, const FusedNorm::Parameters& parameters);
-// Its result for one reader.
+// relu(norm(x) + norm(shortcut)). REQUIRES: norm->takes_pairs(), and that it takes both; maps of one shape and type.
+ForkedMap forked_batch_norm_pair(const std::shared_ptr<const FusedNorm>& norm, const torch::Tensor& x,
+                                 const FusedNorm::Parameters& parameters, const torch::Tensor& shortcut,
+                                 const FusedNorm::Parameters& shortcut_parameters);
+// forked_batch_norm() for one reader.
 torch::Tensor fused_batch_norm(const std::shared_ptr<const FusedNorm>& norm, const torch::Tensor& x,
                                const torch::Tensor& shortcut, const FusedNorm::Parameters& parameters);
 

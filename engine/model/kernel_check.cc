@@ -87,6 +87,52 @@ std::string difference(const FusedNorm& norm, const Inputs& inputs) {
   return {};
 }
 
+// The same of two batch norms in one, each with parameters of its own.
+std::string pair_difference(const FusedNorm& norm, const Inputs& inputs) {
+  static constexpr const char* kWhat[] = {"the result",
+                                          "the input's gradient",
+                                          "the weight's gradient",
+                                          "the bias's gradient",
+                                          "the shortcut's gradient",
+                                          "the shortcut weight's gradient",
+                                          "the shortcut bias's gradient",
+                                          "the running mean",
+                                          "the running variance",
+                                          "the shortcut's running mean",
+                                          "the shortcut's running variance"};
+  const at::ScalarType type = inputs.x.scalar_type();
+  const auto run = [&](const FusedNorm& by, bool forks) -> std::vector<Tensor> {
+    FusedNorm::Parameters p = inputs.fresh(), shortcut_p = inputs.fresh();
+    p.forks = forks;
+    shortcut_p.weight = p.weight.flip(0);
+    shortcut_p.bias = p.bias.flip(0);
+    const auto forward = by.forward_pair(inputs.x, p, inputs.shortcut, shortcut_p);
+    const auto gradients = by.backward_pair(inputs.dy, forks ? inputs.dy_too : Tensor(), inputs.x, p, inputs.shortcut,
+                                            shortcut_p, forward);
+    return {forward.first.y,
+            gradients.first.dx,
+            gradients.first.dweight,
+            gradients.first.dbias,
+            gradients.first.dshortcut,
+            gradients.dweight,
+            gradients.dbias,
+            p.running_mean,
+            p.running_var,
+            shortcut_p.running_mean,
+            shortcut_p.running_var};
+  };
+  for (const bool forks : {false, true}) {
+    const std::vector<Tensor> found = run(norm, forks), expected = run(*reference_fused_norm(), forks);
+    for (size_t i = 0; i < found.size(); ++i) {
+      const double error = relative_error(found[i], expected[i]);
+      if (error <= tolerance_of(type)) continue;  // False for NaN.
+      return std::string(kWhat[i]) + " of two batch norms in " + c10::toString(type) + ": expected libtorch's, found " +
+             std::to_string(error) + " of it elsewhere";
+    }
+  }
+  return {};
+}
+
 // A loss that is no number has to be seen as one: ReLU must not make zeros of it.
 std::string hidden_nan(const FusedNorm& norm, const Inputs& inputs) {
   const Tensor x = inputs.x.clone();
@@ -114,6 +160,8 @@ std::string disagreement(const FusedNorm& norm, torch::Device device) {
           if (!norm.takes(inputs.x, inputs.parameters.weight)) continue;
           tried = true;
           if (std::string what = difference(norm, inputs); !what.empty()) return what;
+          if (std::string what = norm.takes_pairs() ? pair_difference(norm, inputs) : std::string(); !what.empty())
+            return what;
           if (scale != kScale) continue;
           if (std::string what = hidden_nan(norm, inputs); !what.empty()) return what;
         }

@@ -15,9 +15,10 @@ namespace imgtrain {
 enum class LayerKind {
   kInput,  // From bytes to the first convolution's input.
   kConvolution,
-  kNorm,         // Batch norm alone,
-  kNormRelu,     // with ReLU,
-  kNormAddRelu,  // with the shortcut's addition and ReLU.
+  kNorm,          // Batch norm alone,
+  kNormRelu,      // with ReLU,
+  kNormAddRelu,   // with the shortcut's addition and ReLU,
+  kNormsAddRelu,  // with a batch norm of the shortcut too.
   kPool,
   kBlur,
   kClassifier,

@@ -48,6 +48,23 @@ FusedNorm::Gradients NormChoice::backward(const Tensor& dy, const Tensor& dy_too
   return forward.by->backward(dy, dy_too, x, has_shortcut, p, forward);
 }
 
+const FusedNorm* NormChoice::pairs() const {
+  for (const NormCandidate& candidate : candidates_)
+    if (candidate.norm->takes_pairs()) return candidate.norm.get();
+  return nullptr;
+}
+
+FusedNorm::PairResult NormChoice::forward_pair(const Tensor& x, const Parameters& p, const Tensor& shortcut,
+                                               const Parameters& shortcut_p) const {
+  return pairs()->forward_pair(x, p, shortcut, shortcut_p);
+}
+
+FusedNorm::PairGradients NormChoice::backward_pair(const Tensor& dy, const Tensor& dy_too, const Tensor& x,
+                                                   const Parameters& p, const Tensor& shortcut,
+                                                   const Parameters& shortcut_p, const PairResult& forward) const {
+  return pairs()->backward_pair(dy, dy_too, x, p, shortcut, shortcut_p, forward);
+}
+
 std::vector<NormChoice::Trial> NormChoice::trials() const {
   const std::lock_guard lock(mutex_);
   std::vector<Trial> trials;

@@ -61,6 +61,14 @@ class NormChoice : public FusedNorm {
   Gradients backward(const torch::Tensor& dy, const torch::Tensor& dy_too, const torch::Tensor& x, bool has_shortcut,
                      const Parameters& parameters, const Result& forward) const override;
 
+  // Pairs are no matter of choice: the first candidate that takes them does.
+  bool takes_pairs() const override { return pairs() != nullptr; }
+  PairResult forward_pair(const torch::Tensor& x, const Parameters& p, const torch::Tensor& shortcut,
+                          const Parameters& shortcut_p) const override;
+  PairGradients backward_pair(const torch::Tensor& dy, const torch::Tensor& dy_too, const torch::Tensor& x,
+                              const Parameters& p, const torch::Tensor& shortcut, const Parameters& shortcut_p,
+                              const PairResult& forward) const override;
+
   const std::vector<NormCandidate>& candidates() const { return candidates_; }
   std::vector<Trial> trials() const;  // So far, in the order of shapes.
 
@@ -69,6 +77,7 @@ class NormChoice : public FusedNorm {
     std::vector<std::optional<double>> seconds;
     size_t chosen;
   };
+  const FusedNorm* pairs() const;
   size_t choose(const torch::Tensor& x, const torch::Tensor& shortcut, const Parameters& parameters) const;
   Outcome try_all(const torch::Tensor& x, const torch::Tensor& shortcut, const Parameters& parameters,
                   size_t first) const;

@@ -28,15 +28,16 @@ Tensor convolve(nn::Conv2d& layer, const Tensor& x) {
   return convolve(*layer, x);
 }
 
-// Convolutions, batch norms and what else stands between them, layer by layer; a batch norm and its ReLU together.
-Tensor run_in_order(nn::Sequential& layers, Tensor x) {
-  for (auto at = layers->begin(); at != layers->end(); ++at) {
+// Convolutions, batch norms and what else stands between them, layer by layer up to `end`; a batch norm and its ReLU
+// together.
+Tensor run_in_order(nn::Sequential& layers, nn::SequentialImpl::Iterator end, Tensor x) {
+  for (auto at = layers->begin(); at != end; ++at) {
     const std::shared_ptr<nn::Module> module = at->ptr();
     if (auto* convolution = module->as<nn::Conv2dImpl>()) {
       x = convolve(*convolution, x);
     } else if (auto* norm = dynamic_cast<BatchNorm2dImpl*>(module.get())) {
       const auto next = std::next(at);
-      const bool relu = next != layers->end() && next->ptr()->as<nn::ReLUImpl>() != nullptr;
+      const bool relu = next != end && next->ptr()->as<nn::ReLUImpl>() != nullptr;
       x = relu ? norm->forward_relu(x) : norm->forward(x);
       if (relu) at = next;
     } else if (auto* pool = module->as<nn::AvgPool2dImpl>()) {
@@ -96,9 +97,13 @@ class ResidualBlock : public nn::Module {
     }
   }
   // What goes around the branch.
-  Tensor around(const Tensor& x) {
-    if (!downsample) return x;
-    return run_in_order(downsample, average_downsample_ ? x : blur_before(x, in_));
+  Tensor around(const Tensor& x) { return downsample ? downsample_norm().forward(before_norm(x)) : x; }
+  // Of a downsampled shortcut: what its batch norm is given, and that batch norm.
+  Tensor before_norm(const Tensor& x) {
+    return run_in_order(downsample, std::prev(downsample->end()), average_downsample_ ? x : blur_before(x, in_));
+  }
+  BatchNorm2dImpl& downsample_norm() {
+    return dynamic_cast<BatchNorm2dImpl&>(*downsample->ptr(downsample->size() - 1));
   }
   // A strided convolution's input of so many channels, blurred where the options say so.
   Tensor blur_before(const Tensor& x, int64_t channels) const {
@@ -107,6 +112,7 @@ class ResidualBlock : public nn::Module {
   // relu(norm(branch) + around(x)).
   ForkedMap join(BatchNorm2d& norm, const Tensor& branch, const Tensor& x, bool forks) {
     if (!branch_scale_.defined() || !is_training()) {
+      if (downsample) return norm->add_norm_relu(branch, before_norm(x), downsample_norm(), forks);
       if (forks) return norm->forked_add_relu(branch, around(x));
       const Tensor y = norm->forward_add_relu(branch, around(x));
       return {y, y};
@@ -262,7 +268,7 @@ void ResNetImpl::scale_branches(const torch::Tensor& scales) {
 }
 
 torch::Tensor ResNetImpl::features(torch::Tensor x, int stage) {
-  x = bn1->forward_relu(deep_conv1 ? run_in_order(deep_conv1, x) : convolve(conv1, x));
+  x = bn1->forward_relu(deep_conv1 ? run_in_order(deep_conv1, deep_conv1->end(), x) : convolve(conv1, x));
   const bool blurs = options_.blurpool == BlurPool::kAll;
   x = observed(LayerKind::kPool, nullptr, "maxpool", {x},
                [&] { return torch::max_pool2d(x, /*kernel_size=*/3, /*stride=*/blurs ? 1 : 2, /*padding=*/1); });

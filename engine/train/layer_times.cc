@@ -130,6 +130,8 @@ Work norm_work(LayerKind kind, bool fused, bool forks, const Tensor& y) {
   if (kind == LayerKind::kNormRelu)
     return {"batch norm + ReLU", {0, (fused ? 3 : 5) * map, 0}, {0, (fused ? 5 : 8) * map, 0}};
   const double mask = fused ? static_cast<double>(y.numel()) / 8 : 0;
+  if (kind == LayerKind::kNormsAddRelu)
+    return {"two batch norms + add + ReLU", {0, 5 * map + mask, 0}, {0, (forks ? 11 : 10) * map + mask, 0}};
   return {"batch norm + add + ReLU",
           {0, (fused ? 4 : 8) * map + mask, 0},
           {0,
@@ -152,6 +154,7 @@ Work work_of(LayerKind kind, const torch::nn::Module* module, bool fused, at::Te
     case LayerKind::kNorm:
     case LayerKind::kNormRelu:
     case LayerKind::kNormAddRelu:
+    case LayerKind::kNormsAddRelu:
       return norm_work(kind, fused, y.grad_fn() != nullptr && y.grad_fn()->num_inputs() > 1, y);
     case LayerKind::kPool:
       return {"pooling", {0, through, 0}, {0, through, 0}};

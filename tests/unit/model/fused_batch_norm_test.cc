@@ -237,6 +237,95 @@ TEST(KernelFusedNorm, AddsTheGradientsOfTwoReaders) {
   }
 }
 
+// relu(norm(x) + norm(shortcut)) for two readers, in one operation and in several.
+TEST(KernelFusedNorm, TwoNormsInOneEqualTorchsDoubleToTheRoundingOfTheType) {
+  for (const auto& [type, tolerance] :
+       {std::pair(torch::kFloat, 3e-6), {torch::kHalf, 1e-3}, {torch::kBFloat16, 7e-3}}) {
+    const NormInputs in({5, 16, 9, 6}, type, true);
+    torch::manual_seed(6);
+    const Tensor other = torch::randn(in.dy.sizes()).to(type).contiguous(at::MemoryFormat::ChannelsLast);
+    struct Two {
+      Two(at::ScalarType t) : branch(16, t), around(16, t) {
+        const torch::NoGradGuard no_grad;
+        around.norm->weight.mul_(0.5);
+        around.norm->bias.add_(0.25);
+      }
+      std::vector<Tensor> run(const NormInputs& in, const Tensor& other) {
+        const auto type_of = [&](const Tensor& t) {
+          return branch.norm->weight.scalar_type() == torch::kDouble ? t.to(torch::kDouble) : t.clone();
+        };
+        const Tensor x = type_of(in.x).requires_grad_(), shortcut = type_of(in.shortcut).requires_grad_();
+        const ForkedMap map = branch.norm->add_norm_relu(x, shortcut, *around.norm, /*forks=*/true);
+        torch::autograd::backward({map.branch, map.shortcut}, {type_of(in.dy), type_of(other)});
+        return {map.branch.detach(),      x.grad(),
+                shortcut.grad(),          branch.norm->weight.grad(),
+                branch.norm->bias.grad(), around.norm->weight.grad(),
+                around.norm->bias.grad(), branch.norm->running_mean,
+                branch.norm->running_var, around.norm->running_mean,
+                around.norm->running_var};
+      }
+      NormLayer branch, around;
+    };
+    Two exact(torch::kDouble), fused(torch::kFloat);
+    for (auto [to, from] : {std::pair{&exact.branch, &fused.branch}, {&exact.around, &fused.around}}) {
+      to->norm->weight.set_data(from->norm->weight.detach().to(torch::kDouble));
+      to->norm->bias.set_data(from->norm->bias.detach().to(torch::kDouble));
+    }
+    fused.branch.norm->fuse(emulated());
+    fused.around.norm->fuse(emulated());
+    const auto got = fused.run(in, other);
+    const auto expected = exact.run(in, other);
+    for (size_t i = 0; i < got.size(); ++i)
+      EXPECT_LT(relative_distance(got[i], expected[i]), i < 7 ? 2 * tolerance : 1e-5) << i << " " << type;
+    EXPECT_EQ(fused.branch.norm->num_batches_tracked.item<int64_t>(), 1);
+    EXPECT_EQ(fused.around.norm->num_batches_tracked.item<int64_t>(), 1);
+  }
+}
+
+// Counts pairs too.
+class PairCountingNorm : public CountingNorm {
+ public:
+  bool takes_pairs() const override { return true; }
+  PairResult forward_pair(const Tensor& x, const Parameters& p, const Tensor& shortcut,
+                          const Parameters& shortcut_p) const override {
+    ++pairs;
+    return inner->forward_pair(x, p, shortcut, shortcut_p);
+  }
+  PairGradients backward_pair(const Tensor& dy, const Tensor& dy_too, const Tensor& x, const Parameters& p,
+                              const Tensor& shortcut, const Parameters& shortcut_p,
+                              const PairResult& forward) const override {
+    two_gradients += dy_too.defined() ? 1 : 0;
+    PairGradients gradients = inner->backward_pair(dy, dy_too, x, p, shortcut, shortcut_p, forward);
+    if (forgets_shortcut) gradients.dweight.zero_();
+    return gradients;
+  }
+  mutable int pairs = 0;
+  bool forgets_shortcut = false;
+};
+
+TEST(FusedResNet, NormsOfAShortcutGoWithTheBranchs) {
+  for (const int depth : {18, 50}) {
+    const auto counter = std::make_shared<PairCountingNorm>();
+    ResNet separate = network(depth, torch::kDouble), fused = network(depth, torch::kDouble);
+    fuse_batch_norm(*fused, counter);
+    const Tensor images = some_images(4, 64, torch::kDouble);
+    const auto expected = gradients_of(separate, images), got = gradients_of(fused, images);
+    for (size_t i = 0; i < got.size(); ++i) ASSERT_LT(relative_distance(got[i], expected[i]), 1e-9) << i;
+    const int blocks = depth == 18 ? 8 : 16, downsampled = depth == 18 ? 3 : 4;
+    EXPECT_EQ(counter->pairs, downsampled);
+    EXPECT_EQ(counter->added, blocks - downsampled);
+    EXPECT_EQ(counter->two_gradients, blocks - 1);
+  }
+}
+
+TEST(KernelCheck, NoticesAPairThatForgetsTheShortcut) {
+  PairCountingNorm norm;
+  EXPECT_EQ(disagreement(norm, torch::kCPU), "");
+  norm.forgets_shortcut = true;
+  EXPECT_NE(disagreement(norm, torch::kCPU).find("the shortcut weight's gradient of two batch norms"),
+            std::string::npos);
+}
+
 TEST(FusedResNet, NoOneElseAddsGradientsWhereBlocksMeet) {
   const auto counter = std::make_shared<CountingNorm>();
   ResNet fused = network(50, torch::kDouble);

@@ -352,6 +352,27 @@ TEST(NormChoice, WholeGradientsAreThoseOfTheSeparateOperations) {
   EXPECT_GT(other, 0);
 }
 
+// Two batch norms in one are nothing that cuDNN has.
+TEST(NormChoice, PairsGoToTheOneThatTakesThem) {
+  Bench bench({2, 2}, {1, 1});
+  EXPECT_FALSE(bench.choice->takes_pairs());
+  const auto own = kernel_fused_norm(kernels::kEmulatedBatchNorm, torch::kCPU);
+  const auto choice =
+      std::make_shared<NormChoice>(std::vector<NormCandidate>{{"other", bench.other}, {"own", own}}, bench.clock);
+  ASSERT_TRUE(choice->takes_pairs());
+  const auto run = [](const std::shared_ptr<const FusedNorm>& norm) {
+    NormLayer branch(8, torch::kFloat), around(8, torch::kFloat);
+    branch.norm->fuse(norm);
+    around.norm->fuse(norm);
+    const NormInputs in({3, 8, 5, 2}, torch::kFloat, true);
+    const Tensor x = in.x.clone().requires_grad_(), shortcut = in.shortcut.clone().requires_grad_();
+    branch.norm->add_norm_relu(x, shortcut, *around.norm, /*forks=*/false).branch.backward(in.dy);
+    return torch::cat({x.grad(), shortcut.grad()});
+  };
+  EXPECT_TRUE(torch::equal(run(choice), run(own)));
+  EXPECT_EQ(bench.clock->asked, 0);
+}
+
 TEST(NormChoice, AnAlternativeThatIsNotThereLeavesTheOwnKernelsAlone) {
   const auto own = kernel_fused_norm(kernels::kEmulatedBatchNorm, torch::kCPU);
   EXPECT_EQ(with_alternative({"own", own}, {"other", nullptr}, torch::kCPU, device_clock()), own);

@@ -98,8 +98,20 @@ TEST(LayerTimes, FusedNormsMoveFewerBytes) {
     EXPECT_EQ(layer(layers, "layer1.0.bn1").forward.bytes, (fused ? 3 : 5) * map);
     EXPECT_EQ(layer(layers, "layer1.0.bn1").backward.bytes, (fused ? 5 : 8) * map);
     EXPECT_EQ(layer(layers, "layer1.0.bn2").forward.bytes, fused ? 4 * map + map / 32 : 8 * map);
-    EXPECT_EQ(layer(layers, "layer1.0.bn2").backward.bytes, fused ? 6 * map + map / 16 : 8 * map);
-    EXPECT_EQ(layer(layers, "layer2.0.downsample.1").forward.bytes, 3 * map / 2);
+    // Two blocks read its result, whose gradients a fused norm adds.
+    EXPECT_EQ(layer(layers, "layer1.0.bn2").backward.bytes, fused ? 7 * map + map / 32 : 8 * map);
+    EXPECT_EQ(layer(layers, "layer4.1.bn2").backward.bytes, fused ? (6 * map + map / 32) / 8 : map);
+    // Half the elements; a shortcut's norm is computed with the branch's.
+    const ProfiledLayer& second = layer(layers, "layer2.0.bn2");
+    EXPECT_EQ(second.kind, fused ? "two batch norms + add + ReLU" : "batch norm + add + ReLU");
+    EXPECT_EQ(second.forward.bytes, fused ? (5 * map + map / 32) / 2 : 8 * map / 2);
+    EXPECT_EQ(second.backward.bytes, fused ? (11 * map + map / 32) / 2 : 8 * map / 2);
+    const bool apart =
+        std::any_of(layers.begin(), layers.end(), [](const auto& l) { return l.name == "layer2.0.downsample.1"; });
+    EXPECT_EQ(apart, !fused);
+    if (apart) {
+      EXPECT_EQ(layer(layers, "layer2.0.downsample.1").forward.bytes, 3 * map / 2);
+    }
   }
 }
 
