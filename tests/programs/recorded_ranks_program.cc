@@ -1,12 +1,13 @@
 // One of several ranks whose steps are recorded, for tests/unit/train/recorded_ranks_test.cc: trains a ResNet-18 in
 // double precision on made-up data, of which this rank takes its share.
 //
-//   test_recorded_ranks_program --out O --counts 11,11,3,… [--group N] [--size N] [--world-bn] [--plain] [--refuse R]
-//                               [--wrong R] [--left-out R] [--die R]
+//   test_recorded_ranks_program --out O --counts 11,11,3,… [--group N] [--size N] [--world-bn] [--cuda] [--plain]
+//                               [--refuse R] [--wrong R] [--left-out R] [--die R]
 //     --counts    images of each step, of all ranks together
 //     --group     images of a batch norm group
 //     --size      pixels a side
 //     --world-bn  batch norm over the ranks
+//     --cuda      every rank on a GPU of its own, over NCCL, and CUDA graphs for recordings
 //     --plain     nothing is recorded
 //     --refuse    what this rank wants to record is refused
 //     --wrong     what this rank records does something else
@@ -82,6 +83,7 @@ int run(int argc, char** argv) {
   add("group", po::value(&config.bn_group)->default_value(4));
   add("size", po::value(&size));
   add("world-bn", "");
+  add("cuda", "");
   add("plain", "");
   add("refuse", po::value(&refuse));
   add("wrong", po::value(&wrong));
@@ -99,16 +101,21 @@ int run(int argc, char** argv) {
   const Launch launch = launch_from_environment();
   GradientSyncOptions sync_options;
   sync_options.timeout = std::chrono::seconds(60);
-  const auto sync = make_gradient_sync(launch, torch::kCPU, sync_options);
+  const bool cuda = given.contains("cuda");
+  const torch::Device device =
+      cuda ? torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(launch.rank)) : torch::Device(torch::kCPU);
+  const auto sync = make_gradient_sync(launch, device, sync_options);
   ResNet model(ResNetOptions{.depth = 18, .num_classes = kClasses, .seed = 1});
   to_double(*model);
+  model->to(device);
   to_channels_last(*model);
 
-  std::unique_ptr<StepRecorder> recorder = std::make_unique<RerunRecorder>();
+  // On CUDA the device's own.
+  std::unique_ptr<StepRecorder> recorder = cuda ? nullptr : std::make_unique<RerunRecorder>();
   if (launch.rank == refuse) recorder = std::make_unique<RefusingRecorder>();
   if (launch.rank == wrong) recorder = std::make_unique<WrongRecorder>(model->parameters().front());
-  TrainingStep step(model, config, torch::kCPU, *sync, std::move(recorder));
-  DeviceTotals totals(torch::kCPU);
+  TrainingStep step(model, config, device, *sync, std::move(recorder));
+  DeviceTotals totals(device);
   std::istringstream list(counts);
   uint64_t done = 0;
   for (std::string count; std::getline(list, count, ','); ++done) {
@@ -119,6 +126,8 @@ int run(int argc, char** argv) {
       batch.images = batch.images.narrow(0, 0, batch.count);
       batch.labels = batch.labels.narrow(0, 0, batch.count);
     }
+    batch.images = batch.images.to(device);
+    batch.labels = batch.labels.to(device);
     // Rates that floats hold exactly, another in each step.
     StepPlan plan = {{1.0 / static_cast<double>(64 << (done % 4)), 0.9}, done, size};
     step.run(batch, plan, totals);
@@ -127,6 +136,7 @@ int run(int argc, char** argv) {
   NamedTensors tensors = state_dict(*model);
   for (const auto& entry : step.optimizer().state()) tensors.push_back(entry);
   tensors.emplace_back("totals", totals.sums().clone());
+  for (auto& [name, tensor] : tensors) tensor = tensor.cpu();
   std::map<std::string, std::string> facts = {{"bytes_per_step", std::to_string(sync->bytes_per_step())}};
   if (step.recorded() != nullptr) {
     facts["replayed"] = std::to_string(step.recorded()->replayed());
