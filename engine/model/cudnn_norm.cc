@@ -74,7 +74,7 @@ class CudnnFusedNorm : public FusedNorm {
   Gradients backward(const Tensor& given_dy, const Tensor& dy_too, const Tensor& given_x, bool has_shortcut,
                      const Parameters& p, const Result& forward) const override {
     const c10::DeviceGuard on_device(given_x.device());
-    const Tensor x = as_rows(given_x), dy = as_rows(dy_too.defined() ? given_dy + dy_too : given_dy);
+    const Tensor x = as_rows(given_x), dy = as_rows(sum(given_dy, dy_too));
     const Shapes shapes(*this, x, p.relu);
     const cudnnBatchNormOps_t ops = operations(p.relu, has_shortcut);
     const cudnnTensorDescriptor_t result = p.relu ? shapes.map.get() : nullptr;

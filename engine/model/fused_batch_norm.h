@@ -65,6 +65,10 @@ class FusedNorm {
   virtual PairGradients backward_pair(const torch::Tensor& dy, const torch::Tensor& dy_too, const torch::Tensor& x,
                                       const Parameters& p, const torch::Tensor& shortcut, const Parameters& shortcut_p,
                                       const PairResult& forward) const;
+
+ protected:
+  // dy + dy_too, or dy where there is no other.
+  static torch::Tensor sum(const torch::Tensor& dy, const torch::Tensor& dy_too);
 };
 
 // The kernels for a device, this program's own or, where libtorch's cuDNN has a fusion too that computes there what it
