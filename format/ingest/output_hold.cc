@@ -25,6 +25,11 @@ OutputHold::OutputHold(FileSystem& fs, const std::filesystem::path& out, const H
                 "imgpack reindex finishes it; --fresh begins a new build");
   }
   if (found_ == OutputState::kNew || found_ == OutputState::kUnfinished) remove_leftovers(fs_, out_);
+  // A build that ended between its manifest and its last step.
+  if (found_ == OutputState::kFinished && fs_.exists(out_ / kBuildStateFile)) {
+    fs_.remove(out_ / kBuildStateFile);
+    fs_.sync_directory(out_);
+  }
 }
 
 OutputState OutputHold::refuse_foreign() const {

@@ -149,6 +149,15 @@ TEST_F(BuilderTest, ShardThatVanishedOrChangedIsPackedAgain) {
   EXPECT_EQ(output(), resumed);
 }
 
+TEST_F(BuilderTest, ABuildThatEndedRightAfterItsManifestLeavesNothingBesideTheDataset) {
+  build_now();
+  const auto before = output();
+  tree_.fs.set_bytes("/out/build.json", "what it was to remove last");
+  EXPECT_EQ(build_now().outcome, BuildOutcome::kAlreadyFinished);
+  EXPECT_FALSE(tree_.fs.exists("/out/build.json"));
+  EXPECT_EQ(output(), before);
+}
+
 TEST_F(BuilderTest, FinishedBuildIsLeftAlone) {
   build_now();
   const auto before = output();
