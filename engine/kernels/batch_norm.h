@@ -30,7 +30,7 @@ enum class Activation {
   kAddRelu,     // relu(norm(x) + shortcut)
   kAddNormRelu  // relu(norm(x) + norm(shortcut)), each with parameters and statistics of its own.
 };
-inline bool adds(Activation activation) {
+constexpr bool adds(Activation activation) {
   return activation == Activation::kAddRelu || activation == Activation::kAddNormRelu;
 }
 

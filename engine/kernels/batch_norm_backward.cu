@@ -30,7 +30,6 @@ __global__ void __launch_bounds__(kBlockThreads, kBlocksPerMultiprocessor)
                 const float* __restrict__ weight, const float* __restrict__ bias,
                 const float* __restrict__ shortcut_mean, int64_t rows, int channels, T* dshortcut,
                 float* __restrict__ partial) {
-  constexpr bool kAdds = kActivation == Activation::kAddRelu || kActivation == Activation::kAddNormRelu;
   constexpr bool kPair = kActivation == Activation::kAddNormRelu;
   constexpr int kAhead = kRowsAhead<kActivation, kTwoGradients>, kParts = kPair ? 3 : 2;
   const Place<V> place(channels);
@@ -56,7 +55,7 @@ __global__ void __launch_bounds__(kBlockThreads, kBlocksPerMultiprocessor)
       if constexpr (kTwoGradients) r.of_y_too = load<T, V>(dy_too + place.at(row));
       r.in = load<T, V>(x + place.at(row));
       if constexpr (kPair) r.around = load<T, V>(shortcut + place.at(row));
-      if constexpr (kAdds) r.bits = mask[place.mask_at(row)];
+      if constexpr (kAdds<kActivation>) r.bits = mask[place.mask_at(row)];
       return r;
     };
     const auto add = [&](int64_t row, const Row& r) {
@@ -65,28 +64,20 @@ __global__ void __launch_bounds__(kBlockThreads, kBlocksPerMultiprocessor)
       for (int i = 0; i < V; ++i) {
         bool pass = true;
         if constexpr (kActivation == Activation::kRelu) pass = passed_relu<T, V>(r.in, normalised, i);
-        if constexpr (kAdds) pass = (r.bits >> i & 1u) != 0;
+        if constexpr (kAdds<kActivation>) pass = (r.bits >> i & 1u) != 0;
         float gradient = to_float(r.of_y.element[i]);
         // Rounded, as it would be if somebody else had added and stored them, and as the next kernel reads it.
         if constexpr (kTwoGradients)
           gradient = to_float(from_float<T>(__fadd_rn(gradient, to_float(r.of_y_too.element[i]))));
         gradient = pass ? gradient : 0.0f;
-        if constexpr (kAdds) of_shortcut.element[i] = from_float<T>(gradient);
+        if constexpr (kAdds<kActivation>) of_shortcut.element[i] = from_float<T>(gradient);
         sums[0][i] += gradient;
         sums[1][i] += gradient * (to_float(r.in.element[i]) - normalised.mean[i]);
         if constexpr (kPair) sums[2][i] += gradient * (to_float(r.around.element[i]) - other_mean[i]);
       }
-      if constexpr (kAdds) store<T, V>(dshortcut + place.at(row), of_shortcut);
+      if constexpr (kAdds<kActivation>) store<T, V>(dshortcut + place.at(row), of_shortcut);
     };
-    int64_t row = place.row;
-    for (; row + (kAhead - 1) * place.stride < rows; row += kAhead * place.stride) {
-      Row ahead[kAhead];
-#pragma unroll
-      for (int k = 0; k < kAhead; ++k) ahead[k] = load_row(row + k * place.stride);
-#pragma unroll
-      for (int k = 0; k < kAhead; ++k) add(row + k * place.stride, ahead[k]);
-    }
-    for (; row < rows; row += place.stride) add(row, load_row(row));
+    for_each_row<kAhead>(place, rows, load_row, add);
   }
 
   const unsigned threads = blockDim.x * blockDim.y, own = threadIdx.y * blockDim.x + threadIdx.x;
@@ -154,30 +145,28 @@ __global__ void __launch_bounds__(kBlockThreads, kBlocksPerMultiprocessor)
     offset[i] = factors[place.channel + i];
     slope[i] = factors[channels + place.channel + i];
   }
-  const auto finish = [&](int64_t row, const Pack<T, V>& of_y, const Pack<T, V>& in) {
+  struct Row {
+    Pack<T, V> of_y, in;
+  };
+  const auto load_row = [&](int64_t row) {
+    Row r;
+    r.of_y = load<T, V>(dy + place.at(row));
+    r.in = load<T, V>(x + place.at(row));
+    return r;
+  };
+  const auto finish = [&](int64_t row, const Row& r) {
     Pack<T, V> of_x;
 #pragma unroll
     for (int i = 0; i < V; ++i) {
       bool pass = true;
-      if constexpr (kRelu) pass = passed_relu<T, V>(in, normalised, i);
-      const float gradient = pass ? to_float(of_y.element[i]) : 0.0f;
-      const float deviation = to_float(in.element[i]) - normalised.mean[i];
+      if constexpr (kRelu) pass = passed_relu<T, V>(r.in, normalised, i);
+      const float gradient = pass ? to_float(r.of_y.element[i]) : 0.0f;
+      const float deviation = to_float(r.in.element[i]) - normalised.mean[i];
       of_x.element[i] = from_float<T>(normalised.scale[i] * (gradient - offset[i] - deviation * slope[i]));
     }
     store<T, V>(dx + place.at(row), of_x);
   };
-  int64_t row = place.row;
-  for (; row + (kRowsAtOnce - 1) * place.stride < rows; row += kRowsAtOnce * place.stride) {
-    Pack<T, V> of_y[kRowsAtOnce], in[kRowsAtOnce];
-#pragma unroll
-    for (int k = 0; k < kRowsAtOnce; ++k) {
-      of_y[k] = load<T, V>(dy + place.at(row + k * place.stride));
-      in[k] = load<T, V>(x + place.at(row + k * place.stride));
-    }
-#pragma unroll
-    for (int k = 0; k < kRowsAtOnce; ++k) finish(row + k * place.stride, of_y[k], in[k]);
-  }
-  for (; row < rows; row += place.stride) finish(row, load<T, V>(dy + place.at(row)), load<T, V>(x + place.at(row)));
+  for_each_row<kRowsAtOnce>(place, rows, load_row, finish);
 }
 
 struct QueueBackward {
@@ -220,7 +209,7 @@ struct QueueBackward {
     if (status.ok()) status = finish_sums(plan, kParts, 1, a.norm, factors);
     if (status.ok() && kPair) status = finish_sums(plan, kParts, 2, a.shortcut_norm, shortcut_factors);
     if (status.ok())
-      status = gradient<T, V, kActivation == Activation::kRelu>(grid, block, adds(kActivation) ? dshortcut : dy, a.x,
+      status = gradient<T, V, kActivation == Activation::kRelu>(grid, block, kAdds<kActivation> ? dshortcut : dy, a.x,
                                                                 a.norm, factors, a.dx);
     if constexpr (kPair) {
       if (status.ok())

@@ -24,6 +24,24 @@ struct Place {
   __device__ int64_t mask_at(int64_t r) const { return r * (channels / V) + channel / V; }
 };
 
+// use(row, load(row)) for each row of this thread, the loads of kAhead rows ahead of their use.
+template <int kAhead, int V, class Load, class Use>
+__device__ inline void for_each_row(const Place<V>& place, int64_t rows, const Load& load_row, const Use& use) {
+  int64_t row = place.row;
+  for (; row + (kAhead - 1) * place.stride < rows; row += kAhead * place.stride) {
+    decltype(load_row(row)) ahead[kAhead];
+#pragma unroll
+    for (int k = 0; k < kAhead; ++k) ahead[k] = load_row(row + k * place.stride);
+#pragma unroll
+    for (int k = 0; k < kAhead; ++k) use(row + k * place.stride, ahead[k]);
+  }
+  for (; row < rows; row += place.stride) use(row, load_row(row));
+}
+
+// Whether a shortcut is added.
+template <Activation kActivation>
+inline constexpr bool kAdds = adds(kActivation);
+
 // V channels' parameters, in registers.
 template <int V>
 struct Normalisation {

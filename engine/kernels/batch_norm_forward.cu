@@ -145,42 +145,34 @@ template <class T, int V, Activation kActivation>
 __global__ void __launch_bounds__(kBlockThreads, kBlocksPerMultiprocessor)
     normalise_kernel(const T* __restrict__ x, const T* shortcut, Applied norm, Applied shortcut_norm, int64_t rows,
                      int channels, T* y, uint8_t* __restrict__ mask) {
-  constexpr bool kAdds = kActivation == Activation::kAddRelu || kActivation == Activation::kAddNormRelu;
-  constexpr int kAhead = kNormaliseRows<kActivation>;
   const Place<V> place(channels);
   if (!place.has_channels()) return;
   const Normalisation<V> normalised(norm.mean, norm.invstd, norm.weight, norm.bias, place.channel);
+  struct Row {
+    Pack<T, V> in, added;
+  };
+  const auto load_row = [&](int64_t row) {
+    Row r;
+    r.in = load<T, V>(x + place.at(row));
+    if constexpr (kAdds<kActivation>) r.added = load<T, V>(shortcut + place.at(row));
+    return r;
+  };
   const auto finish_with = [&](const auto& added_value) {
-    const auto finish = [&](int64_t row, const Pack<T, V>& in, const Pack<T, V>& added) {
+    const auto finish = [&](int64_t row, const Row& r) {
       Pack<T, V> out;
       [[maybe_unused]] unsigned bits = 0;
 #pragma unroll
       for (int i = 0; i < V; ++i) {
-        float value = normalised(to_float(in.element[i]), i);
-        if constexpr (kAdds) value = __fadd_rn(value, added_value(to_float(added.element[i]), i));
+        float value = normalised(to_float(r.in.element[i]), i);
+        if constexpr (kAdds<kActivation>) value = __fadd_rn(value, added_value(to_float(r.added.element[i]), i));
         if constexpr (kActivation != Activation::kNone) value = relu(value);
         out.element[i] = from_float<T>(value);
-        if constexpr (kAdds) bits |= (passes(to_float(out.element[i])) ? 1u : 0u) << i;
+        if constexpr (kAdds<kActivation>) bits |= (passes(to_float(out.element[i])) ? 1u : 0u) << i;
       }
       store<T, V>(y + place.at(row), out);
-      if constexpr (kAdds) mask[place.mask_at(row)] = static_cast<uint8_t>(bits);
+      if constexpr (kAdds<kActivation>) mask[place.mask_at(row)] = static_cast<uint8_t>(bits);
     };
-    int64_t row = place.row;
-    for (; row + (kAhead - 1) * place.stride < rows; row += kAhead * place.stride) {
-      Pack<T, V> in[kAhead], added[kAhead];
-#pragma unroll
-      for (int k = 0; k < kAhead; ++k) {
-        in[k] = load<T, V>(x + place.at(row + k * place.stride));
-        if constexpr (kAdds) added[k] = load<T, V>(shortcut + place.at(row + k * place.stride));
-      }
-#pragma unroll
-      for (int k = 0; k < kAhead; ++k) finish(row + k * place.stride, in[k], added[k]);
-    }
-    for (; row < rows; row += place.stride) {
-      Pack<T, V> added;
-      if constexpr (kAdds) added = load<T, V>(shortcut + place.at(row));
-      finish(row, load<T, V>(x + place.at(row)), added);
-    }
+    for_each_row<kNormaliseRows<kActivation>>(place, rows, load_row, finish);
   };
   if constexpr (kActivation == Activation::kAddNormRelu) {
     const Normalisation<V> shortcut_normalised(shortcut_norm.mean, shortcut_norm.invstd, shortcut_norm.weight,

@@ -133,14 +133,13 @@ torch::Tensor BatchNorm2dImpl::forward_relu(const torch::Tensor& x) {
 }
 
 torch::Tensor BatchNorm2dImpl::forward_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut) {
-  return observed(LayerKind::kNormAddRelu, this, {}, {x, shortcut},
-                  [&] { return activated(x, shortcut, /*forks=*/false).branch; });
+  return add_relu(x, shortcut, /*forks=*/false).branch;
 }
 
-ForkedMap BatchNorm2dImpl::forked_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut) {
+ForkedMap BatchNorm2dImpl::add_relu(const torch::Tensor& x, const torch::Tensor& shortcut, bool forks) {
   ForkedMap map;
   observed(LayerKind::kNormAddRelu, this, {}, {x, shortcut}, [&] {
-    map = activated(x, shortcut, /*forks=*/true);
+    map = activated(x, shortcut, forks);
     return map.branch;
   });
   return map;
@@ -163,12 +162,7 @@ ForkedMap BatchNorm2dImpl::add_norm_relu(const torch::Tensor& x, const torch::Te
   const bool pairs = fuses(x) && shortcut_norm.fuses(shortcut) && fused_->takes_pairs() &&
                      momentum_ == shortcut_norm.momentum_ && eps_ == shortcut_norm.eps_ &&
                      x.sizes() == shortcut.sizes() && x.scalar_type() == shortcut.scalar_type();
-  if (!pairs) {
-    const Tensor normed = shortcut_norm.forward(shortcut);
-    if (forks) return forked_add_relu(x, normed);
-    const Tensor y = forward_add_relu(x, normed);
-    return {y, y};
-  }
+  if (!pairs) return add_relu(x, shortcut_norm.forward(shortcut), forks);
   ForkedMap map;
   observed(LayerKind::kNormsAddRelu, this, {}, {x, shortcut}, [&] {
     require_several_values(x);

@@ -42,10 +42,10 @@ class BatchNorm2dImpl : public torch::nn::Module {
   // fuse() was given something that takes x; in evaluation and with synchronize() always the separate ones.
   torch::Tensor forward_relu(const torch::Tensor& x);
   torch::Tensor forward_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut);
-  // forward_add_relu() for two readers.
-  ForkedMap forked_add_relu(const torch::Tensor& x, const torch::Tensor& shortcut);
+  // forward_add_relu() for two readers, if `forks`.
+  ForkedMap add_relu(const torch::Tensor& x, const torch::Tensor& shortcut, bool forks);
   // relu(forward(x) + shortcut_norm.forward(shortcut)); one operation where both are fused and what fuses them can do
-  // it. `forks`: for two readers.
+  // it.
   ForkedMap add_norm_relu(const torch::Tensor& x, const torch::Tensor& shortcut, BatchNorm2dImpl& shortcut_norm,
                           bool forks);
   void pretty_print(std::ostream& out) const override;

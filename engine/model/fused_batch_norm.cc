@@ -14,16 +14,14 @@ using torch::autograd::variable_list;
 
 // What backward wants to know that is no tensor.
 struct NormContext : public torch::CustomClassHolder {
-  NormContext(std::shared_ptr<const FusedNorm> n, const FusedNorm::Parameters& parameters, bool shortcut,
-              double shortcut_eps_ = 0)
+  NormContext(std::shared_ptr<const FusedNorm> n, const FusedNorm::Parameters& parameters, bool shortcut)
       : norm(std::move(n)),
         eps(parameters.eps),
-        shortcut_eps(shortcut_eps_),
         relu(parameters.relu),
         forks(parameters.forks),
         has_shortcut(shortcut) {}
   std::shared_ptr<const FusedNorm> norm;
-  double eps, shortcut_eps;
+  double eps;
   bool relu, forks, has_shortcut;
 };
 
@@ -84,8 +82,8 @@ class FusedBatchNormPair : public torch::autograd::Function<FusedBatchNormPair> 
     const FusedNorm::PairResult result = norm->forward_pair(x, parameters, shortcut, shortcut_parameters);
     context->save_for_backward({x, weight, bias, shortcut, shortcut_weight, shortcut_bias, result.first.mean,
                                 result.first.invstd, result.first.mask, result.mean, result.invstd});
-    context->saved_data["context"] = c10::IValue::make_capsule(c10::make_intrusive<NormContext>(
-        result.first.by ? result.first.by : norm, parameters, /*shortcut=*/true, shortcut_parameters.eps));
+    context->saved_data["context"] = c10::IValue::make_capsule(
+        c10::make_intrusive<NormContext>(result.first.by ? result.first.by : norm, parameters, /*shortcut=*/true));
     return for_readers(context, result.first.y, parameters.forks);
   }
 
@@ -99,7 +97,7 @@ class FusedBatchNormPair : public torch::autograd::Function<FusedBatchNormPair> 
     parameters.forks = own->forks;
     shortcut_parameters.weight = saved[4];
     shortcut_parameters.bias = saved[5];
-    shortcut_parameters.eps = own->shortcut_eps;
+    shortcut_parameters.eps = own->eps;
     FusedNorm::PairResult forward;
     forward.first.mean = saved[6];
     forward.first.invstd = saved[7];
@@ -145,11 +143,6 @@ ForkedMap forked_batch_norm_pair(const std::shared_ptr<const FusedNorm>& norm, c
       FusedBatchNormPair::apply(x, parameters.weight, parameters.bias, shortcut, shortcut_parameters.weight,
                                 shortcut_parameters.bias, norm, parameters, shortcut_parameters);
   return {results.front(), results.back()};
-}
-
-torch::Tensor fused_batch_norm(const std::shared_ptr<const FusedNorm>& norm, const Tensor& x, const Tensor& shortcut,
-                               const FusedNorm::Parameters& parameters) {
-  return forked_batch_norm(norm, x, shortcut, parameters).branch;
 }
 
 }  // namespace imgtrain

@@ -1,6 +1,6 @@
 // Batch norm, the addition of a shortcut and ReLU as one operation of autograd, for training.
 //
-//   BatchNorm2d::forward_relu, forward_add_relu --> fused_batch_norm --> FusedNorm: kernels on the device, the faster
+//   BatchNorm2d::forward_relu, forward_add_relu --> forked_batch_norm --> FusedNorm: kernels on the device, the faster
 //                                                                       of several (norm_choice.h), or torch's own
 //                                                                       operations as the reference for tests
 //
@@ -83,15 +83,11 @@ std::shared_ptr<const FusedNorm> kernel_fused_norm(const kernels::BatchNormLaunc
 // The same out of torch's operations, on any device and in double too: what kernels are compared with.
 std::shared_ptr<const FusedNorm> reference_fused_norm();
 
-// REQUIRES: norm->takes(x, parameters.weight).
+// REQUIRES: norm->takes(x, parameters.weight). Without parameters.forks both results are the same tensor.
 ForkedMap forked_batch_norm(const std::shared_ptr<const FusedNorm>& norm, const torch::Tensor& x,
                             const torch::Tensor& shortcut, const FusedNorm::Parameters& parameters);
 // relu(norm(x) + norm(shortcut)). REQUIRES: norm->takes_pairs(), and that it takes both; maps of one shape and type.
 ForkedMap forked_batch_norm_pair(const std::shared_ptr<const FusedNorm>& norm, const torch::Tensor& x,
                                  const FusedNorm::Parameters& parameters, const torch::Tensor& shortcut,
                                  const FusedNorm::Parameters& shortcut_parameters);
-// forked_batch_norm() for one reader.
-torch::Tensor fused_batch_norm(const std::shared_ptr<const FusedNorm>& norm, const torch::Tensor& x,
-                               const torch::Tensor& shortcut, const FusedNorm::Parameters& parameters);
-
 }  // namespace imgtrain

@@ -74,12 +74,9 @@ std::vector<NormChoice::Trial> NormChoice::trials() const {
 
 size_t NormChoice::choose(const Tensor& x, const Tensor& shortcut, const Parameters& p) const {
   const auto takes_it = [&](const NormCandidate& candidate) { return candidate.norm->takes(x, p.weight); };
-  if (std::count_if(candidates_.begin(), candidates_.end(), takes_it) < 2) {
-    const auto only = std::find_if(candidates_.begin(), candidates_.end(), takes_it);
-    return only == candidates_.end() ? 0 : static_cast<size_t>(only - candidates_.begin());
-  }
-  const auto first =
-      static_cast<size_t>(std::find_if(candidates_.begin(), candidates_.end(), takes_it) - candidates_.begin());
+  const auto preferred = std::find_if(candidates_.begin(), candidates_.end(), takes_it);
+  const auto first = preferred == candidates_.end() ? 0 : static_cast<size_t>(preferred - candidates_.begin());
+  if (std::count_if(candidates_.begin(), candidates_.end(), takes_it) < 2) return first;
   const NormShape shape = shape_of(x, shortcut.defined(), p);
   const std::lock_guard lock(mutex_);
   const auto known = outcomes_.find(shape);
@@ -97,16 +94,13 @@ NormChoice::Outcome NormChoice::try_all(const Tensor& x, const Tensor& shortcut,
   Outcome outcome{std::vector<std::optional<double>>(candidates_.size()), first};
   std::vector<std::vector<double>> rounds(candidates_.size());
   std::vector<bool> is_out(candidates_.size());
+  for (size_t i = 0; i < candidates_.size(); ++i) is_out[i] = !candidates_[i].norm->takes(x, p.weight);
   // The first round warms up: code is loaded, memory reserved, and what is refused is found out.
   for (int round = 0; round <= kRounds; ++round) {
     for (size_t i = 0; i < candidates_.size(); ++i) {
       if (is_out[i]) continue;
       const FusedNorm& norm = *candidates_[i].norm;
       try {
-        if (!norm.takes(x, p.weight)) {
-          is_out[i] = true;
-          continue;
-        }
         // The gradients' values do not matter to the time: x stands in, which spares memory.
         const double seconds = clock_->seconds(x.device(), kRuns, [&] {
           const Result result = norm.forward(x, shortcut, scratch);

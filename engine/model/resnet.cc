@@ -113,9 +113,7 @@ class ResidualBlock : public nn::Module {
   ForkedMap join(BatchNorm2d& norm, const Tensor& branch, const Tensor& x, bool forks) {
     if (!branch_scale_.defined() || !is_training()) {
       if (downsample) return norm->add_norm_relu(branch, before_norm(x), downsample_norm(), forks);
-      if (forks) return norm->forked_add_relu(branch, around(x));
-      const Tensor y = norm->forward_add_relu(branch, around(x));
-      return {y, y};
+      return norm->add_relu(branch, x, forks);
     }
     // In place: no one else holds a batch norm's output, and its backward needs only its input.
     Tensor normed = norm->forward(branch);

@@ -217,7 +217,7 @@ TEST(KernelFusedNorm, AddsTheGradientsOfTwoReaders) {
     const auto expected = one.run(in.x, in.shortcut, sum);
     const Tensor x = in.x.clone().requires_grad_(), shortcut = in.shortcut.clone().requires_grad_();
     two.norm->zero_grad();
-    const ForkedMap map = two.norm->forked_add_relu(x, shortcut);
+    const ForkedMap map = two.norm->add_relu(x, shortcut, /*forks=*/true);
     EXPECT_EQ(map.branch.const_data_ptr(), map.shortcut.const_data_ptr());
     EXPECT_TRUE(torch::equal(map.branch, expected[0]));
     std::vector<Tensor> results, gradients;

@@ -161,7 +161,7 @@ TEST(NormChoice, WhateverDecidesTheTimeIsAShapeOfItsOwn) {
   EXPECT_EQ(bench.choice->trials().size(), 5u);
   EXPECT_EQ(bench.own->two_gradients, 0);
   // For two readers: timed with two gradients.
-  const ForkedMap map = layer.norm->forked_add_relu(in.x, in.shortcut);
+  const ForkedMap map = layer.norm->add_relu(in.x, in.shortcut, /*forks=*/true);
   EXPECT_EQ(bench.choice->trials().size(), 6u);
   EXPECT_GT(bench.own->two_gradients, 0);
 }
@@ -180,7 +180,7 @@ TEST(NormChoice, ATrialLeavesStatisticsGeneratorsAndGradientsAlone) {
   once.running_mean = p.running_mean.clone();
   once.running_var = p.running_var.clone();
   const Tensor x = in.x.clone().requires_grad_();
-  const Tensor y = fused_batch_norm(bench.choice, x, in.shortcut, p);
+  const Tensor y = forked_batch_norm(bench.choice, x, in.shortcut, p).branch;
   EXPECT_TRUE(torch::equal(at::detail::getDefaultCPUGenerator().get_state(), generator));
   const torch::NoGradGuard no_grad;
   reference_fused_norm()->forward(in.x, in.shortcut, once);
